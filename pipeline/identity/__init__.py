@@ -1,0 +1,1 @@
+"""Who may sign, enrolled by whom, from when to when. Pure."""

@@ -1,0 +1,1 @@
+"""The append-only log: trees, blocks, receipts, notes, tiles. Pure; shared with devices."""

@@ -1,0 +1,169 @@
+"""The protocols that stages speak and edges implement.
+
+The bus has Kafka's semantics: topics of numbered partitions, each an append-only list of messages with offsets
+and an append time that never runs backwards. A writer appends a batch to several topics at once, wholly or not
+at all; opening a writer of the same name again fences the one before.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One message to be appended."""
+
+    topic: str
+    partition: int
+    value: bytes
+    key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the bus. `timestamp_ms` is the append time, the operator's clock."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    value: bytes
+    key: bytes = b""
+
+
+class BusReader(Protocol):
+    """Reads some partitions of one topic from explicit offsets; sees committed messages only, each once."""
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Let the next read of this partition begin at `offset`."""
+        ...
+
+    async def read(self, limit: int, wait_s: float) -> Sequence[Message]:
+        """Return up to `limit` messages, in order within a partition; empty after `wait_s` without any."""
+        ...
+
+
+class BusWriter(Protocol):
+    """Appends batches; a batch is in the bus wholly or not at all."""
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[int]:
+        """Append and return the offsets once the batch is durable.
+
+        Raises:
+            FencedError: A writer of the same name was opened after this one; nothing was appended.
+            UnavailableError: The bus did not answer; whether the batch is there must be read back.
+        """
+        ...
+
+
+class Bus(Protocol):
+    """A connection to the bus."""
+
+    async def topic_id(self, topic: str) -> bytes:
+        """Return the 16-byte id the topic was created with; another one means another topic of that name."""
+        ...
+
+    def reader(self, topic: str, partitions: Sequence[int]) -> AbstractAsyncContextManager[BusReader]:
+        """Open a reader that begins at offset 0 of each partition."""
+        ...
+
+    def writer(self, name: str) -> AbstractAsyncContextManager[BusWriter]:
+        """Open the writer of this name and fence every earlier one of it."""
+        ...
+
+    async def last(self, topic: str, partition: int) -> Message | None:
+        """Return the partition's last committed message, if it has any."""
+        ...
+
+    async def compacted(self, topic: str, partition: int) -> Mapping[bytes, bytes]:
+        """Return the last value of each key of a compacted partition."""
+        ...
+
+    async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Remember durably that `group` resumes this partition at `offset`."""
+        ...
+
+    async def committed(self, group: str, topic: str, partition: int) -> int:
+        """Return where `group` resumes this partition; 0 where it never committed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One stored value: where it stands in its series, and `ref` = log entry * 2048 + leaf."""
+
+    kind: str
+    device: str
+    subject: str
+    quantity: str
+    time_us: int
+    value: float
+    ref: int
+
+
+class PointStore(Protocol):
+    """A projection of the log: series of points. It may be wiped and built again at any time."""
+
+    async def write(self, points: Sequence[Point]) -> None:
+        """Store points durably; at one place the point with the larger `ref` stays. Idempotent."""
+        ...
+
+
+class Publisher(Protocol):
+    """The sending half of an MQTT session."""
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Hand a message to the broker at QoS 1 and return once it is acknowledged."""
+        ...
+
+
+class Inbox(Protocol):
+    """The receiving half of an MQTT session: messages stay unacknowledged until the caller says so."""
+
+    async def receive(self, limit: int, gather_s: float) -> Sequence["Delivery"]:
+        """Wait for a message, gather more for `gather_s`, and return up to `limit`."""
+        ...
+
+    async def acknowledge(self, deliveries: Sequence["Delivery"]) -> None:
+        """Acknowledge messages whose effects are durable; those of an earlier connection are dropped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One MQTT message, tagged with the connection generation it arrived in."""
+
+    topic: str
+    payload: bytes
+    message_id: int
+    generation: int
+
+
+class Files(Protocol):
+    """A folder of the published log. Writes are durable before they return."""
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Write a whole file atomically: temporary file, fsync, rename, fsync of the directory."""
+        ...
+
+    async def read(self, path: str) -> bytes | None:
+        """Return a file's bytes, or None where it is missing."""
+        ...
+
+
+class WitnessClient(Protocol):
+    """A witness that may cosign a checkpoint."""
+
+    async def add_checkpoint(self, request: bytes) -> tuple[int, bytes]:
+        """Send a C2SP add-checkpoint body; return the status and the answer's body."""
+        ...
+
+
+class Clock(Protocol):
+    """The wall clock, injectable."""
+
+    def now_s(self) -> float:
+        """Return POSIX seconds."""
+        ...

@@ -1,0 +1,113 @@
+"""The one published list of reason codes. Python, documentation and other implementations use these words."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something was refused. The value is the published code, `meaning` one sentence for people."""
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> "Reason":
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    # Size and CBOR profile
+    OVERSIZE = "oversize", "More bytes than the limit; refused unread."
+    CBOR_TRUNCATED = "cbor_truncated", "The bytes end inside an item."
+    CBOR_TRAILING = "cbor_trailing", "Bytes follow the item."
+    CBOR_RESERVED = "cbor_reserved", "A reserved additional-information value (28 to 30) or a stray break."
+    CBOR_INDEFINITE = "cbor_indefinite", "An indefinite length; only definite ones are allowed."
+    CBOR_NOT_SHORTEST = "cbor_not_shortest", "An integer or length is not in its shortest form."
+    CBOR_KEY_ORDER = "cbor_key_order", "Map keys are not in bytewise order."
+    CBOR_KEY_DUPLICATE = "cbor_key_duplicate", "A map key stands twice."
+    CBOR_FLOAT = "cbor_float", "A float is NaN or infinite."
+    CBOR_TAG = "cbor_tag", "A tag other than 18."
+    CBOR_SIMPLE = "cbor_simple", "A simple value other than false and true (null only as a detached payload)."
+    CBOR_DEPTH = "cbor_depth", "Nested deeper than eight levels."
+    CBOR_TEXT = "cbor_text", "Text that is not valid UTF-8."
+
+    # Keys and signatures
+    KEY_INVALID = "key_invalid", "Not a 32-byte Ed25519 key in the main subgroup."
+    SIGNATURE_INVALID = "signature_invalid", "The signature does not verify under the key."
+
+    # COSE_Sign1 and the statement profile
+    COSE_SHAPE = "cose_shape", "Not a tagged COSE_Sign1 array of four."
+    COSE_HEADER = "cose_header", "A protected header is missing, unknown or of the wrong type."
+    COSE_ALGORITHM = "cose_algorithm", "An algorithm other than Ed25519 (-19)."
+    COSE_UNPROTECTED = "cose_unprotected", "The unprotected map does not hold exactly what it must."
+    COSE_PAYLOAD = "cose_payload", "The payload is missing, or present where it must be detached."
+    STATEMENT_CONTENT_TYPE = "statement_content_type", "A content type this place does not admit."
+    STATEMENT_ISSUER = "statement_issuer", "The issuer is not a device URN or a URI, or is too long."
+    STATEMENT_SUBJECT = "statement_subject", "The subject is empty or too long."
+    STATEMENT_CHAIN = "statement_chain", "The chain header is not [epoch, sequence, previous]."
+
+    # SenML packs
+    PACK_SHAPE = "pack_shape", "Not a non-empty array of records, or more than 256 of them."
+    PACK_LABEL = "pack_label", "A record has an unknown label or one of the wrong type."
+    PACK_VERSION = "pack_version", "The base version is missing where a unit needs it, or unknown."
+    PACK_BASE_NAME = "pack_base_name", "The base name is not the issuer followed by an underscore."
+    PACK_QUANTITY = "pack_quantity", "A quantity that is not in the table."
+    PACK_UNIT = "pack_unit", "A unit other than the quantity's signed unit."
+    PACK_VALUE = "pack_value", "A value is missing, not finite, or of the wrong type."
+    PACK_TIME = "pack_time", "A time is missing, relative, or out of range."
+    PACK_DUPLICATE = "pack_duplicate", "One quantity stands twice at one time."
+
+    # Enrolment and registry
+    ENROLMENT_SHAPE = "enrolment_shape", "An enrolment lacks a field, or has one of the wrong type or range."
+    AUTHORITY_UNKNOWN = "authority_unknown", "Signed by nobody in the authorities file."
+    AUTHORITY_SCOPE = "authority_scope", "The authority may not enrol this."
+    KEY_KNOWN = "key_known", "The public key, or the issuer with this key id, is enrolled already."
+    KEY_UNKNOWN = "key_unknown", "No enrolled key has this issuer and key id."
+    KEY_NOT_YET_VALID = "key_not_yet_valid", "The key's validity starts later."
+
+    # Sealing
+    SHARD_WRONG = "shard_wrong", "The issuer belongs to another shard."
+    SEQUENCE_OLD = "sequence_old", "Older than the sequences remembered, or from an epoch long past."
+    SEQUENCE_GAPS = "sequence_gaps", "Too many separate gaps are open in this epoch; the older ones must be filled first."
+    EQUIVOCATION = "equivocation", "Other bytes stand already under this issuer, epoch and sequence."
+
+    # Trees and proofs
+    HASH_SIZE = "hash_size", "A hash is not 32 bytes."
+    INDEX_OUTSIDE = "index_outside", "The index is not inside the tree."
+    SIZE_ORDER = "size_order", "The sizes are not in order, or the smaller one is zero."
+    PATH_LONG = "path_long", "The path has more hashes than the tree has levels."
+    PATH_SHORT = "path_short", "The path ends below the root."
+    ROOT_MISMATCH = "root_mismatch", "The path leads to another root."
+
+    # Notes, checkpoints, policy
+    NOTE_SHAPE = "note_shape", "Not a signed note: text, blank line, signature lines."
+    NOTE_KEY = "note_key", "A verifier key is malformed or its id does not fit."
+    NOTE_SIGNATURE = "note_signature", "A signature by a known key does not verify."
+    NOTE_UNSIGNED = "note_unsigned", "No known key has signed."
+    CHECKPOINT_SHAPE = "checkpoint_shape", "Not a checkpoint: origin, size, root."
+    CHECKPOINT_ORIGIN = "checkpoint_origin", "A checkpoint of another log."
+    QUORUM_MISSING = "quorum_missing", "Fewer witnesses have cosigned than the policy asks for."
+    POLICY_SHAPE = "policy_shape", "The policy file breaks its grammar."
+    AUTHORITIES_SHAPE = "authorities_shape", "The authorities file breaks its grammar."
+
+    # Blocks, receipts, tiles
+    MANIFEST_SHAPE = "manifest_shape", "The manifest lacks a field, or has one of the wrong type."
+    MANIFEST_MISMATCH = "manifest_mismatch", "The manifest's hash is not the one the signed block names."
+    BLOCK_SHAPE = "block_shape", "Not a signed block, or its framing is broken."
+    BLOCK_HEIGHT = "block_height", "The block is not the next one of its shard."
+    BLOCK_LINK = "block_link", "The block does not name the previous block's root."
+    BLOCK_OFFSETS = "block_offsets", "The block's offsets do not follow the previous block's."
+    BLOCK_TIMES = "block_times", "The block's arrival times run backwards."
+    BLOCK_COUNTS = "block_counts", "The manifest counts something else than the block holds."
+    BLOCK_ROOT = "block_root", "The leaves give another root than the block names."
+    BLOCK_REGISTRY = "block_registry", "The registry state the block names is not the log's."
+    BLOCK_LEAF_TWICE = "block_leaf_twice", "A statement is in the log already."
+    GENESIS_SHAPE = "genesis_shape", "Entry 0 is not a genesis of this log."
+    RECEIPT_SHAPE = "receipt_shape", "Not a receipt: one inclusion proof, detached payload."
+    TILE_SHAPE = "tile_shape", "A tile or entry bundle has the wrong size or path."
+
+    # Point proofs and stores
+    PROOF_SHAPE = "proof_shape", "Not a point proof: a part is missing or of the wrong type."
+    PROOF_RECORD = "proof_record", "The statement has no record at this index."
+    PROOF_REGISTRY = "proof_registry", "The enrolment in the proof is not the one in the registry."
+    POINT_ALTERED = "point_altered", "The stored value is not the signed one."
+    POINT_UNEXPECTED = "point_unexpected", "A stored point has no record in the log."
+    POINT_MISSING = "point_missing", "A record in the log has no stored point."
