@@ -1,1 +1,1 @@
-"""Sensors that sign: a device as firmware would be, simulated and replayed ones, and the city they measure."""
+"""Sensors that sign: a device as firmware would be, simulated and replayed ones, the city they measure."""

@@ -1,6 +1,7 @@
 """The one published list of reason codes. Python, documentation and other implementations use these words."""
 
 from enum import StrEnum
+from typing import Self
 
 
 class Reason(StrEnum):
@@ -8,7 +9,8 @@ class Reason(StrEnum):
 
     meaning: str
 
-    def __new__(cls, code: str, meaning: str) -> "Reason":
+    def __new__(cls, code: str, meaning: str) -> Self:
+        """Make a member that is its published code."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
@@ -66,7 +68,10 @@ class Reason(StrEnum):
     # Sealing
     SHARD_WRONG = "shard_wrong", "The issuer belongs to another shard."
     SEQUENCE_OLD = "sequence_old", "Older than the sequences remembered, or from an epoch long past."
-    SEQUENCE_GAPS = "sequence_gaps", "Too many separate gaps are open in this epoch; the older ones must be filled first."
+    SEQUENCE_GAPS = (
+        "sequence_gaps",
+        "Too many separate gaps are open in this epoch; the older ones must be filled first.",
+    )
     EQUIVOCATION = "equivocation", "Other bytes stand already under this issuer, epoch and sequence."
 
     # Trees and proofs
