@@ -1,6 +1,6 @@
 """RFC 9162 Merkle tree over SHA-256: build it, prove from it, check what it proves.
 
-Pure: bytes in, bytes out. What an entry is, who signs a root and where hashes are stored is decided elsewhere.
+Pure: bytes in, bytes out. What an entry is, who signs a root, where hashes are stored: decided elsewhere.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,8 +10,8 @@ from typing import Self, TypeAlias
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
 
+# (level, index) -> hash of the complete subtree over the leaves index * 2^level up to (index + 1) * 2^level.
 ReadHash: TypeAlias = Callable[[int, int], bytes]
-"""(level, index) -> hash of the complete subtree over the leaves index * 2^level up to (index + 1) * 2^level."""
 
 HASH_SIZE = 32
 EMPTY_ROOT = sha256(b"").digest()  # RFC 9162, 2.1.1: the root of a tree without leaves.
@@ -52,9 +52,9 @@ def inclusion_path(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def _level_above(level: Sequence[bytes]) -> list[bytes]:
-    """Hash neighbours in pairs; an odd last node rises as it is, which is RFC 9162's split at powers of two."""
+    """Hash neighbours in pairs; an odd last node rises as it is: RFC 9162's split at powers of two."""
     pairs = iter(level)
-    # The hot loop of sealing and of every re-check: written out, a call of hash_node would cost a quarter more.
+    # The hot loop of sealing and of every re-check: calling hash_node here would cost a quarter more.
     above = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=False)]
     if len(level) % 2:
         above.append(level[-1])
@@ -101,7 +101,7 @@ class BlockTree:
 
 
 class Tree:
-    """An append-only tree that remembers only its right edge: O(log n) memory, O(1) hashes an append on average."""
+    """An append-only tree that remembers its right edge only: O(log n) memory, one hash an append on average."""
 
     __slots__ = ("_peaks", "size")
 
@@ -125,7 +125,7 @@ class Tree:
         return _fold(self._peaks) if self._peaks else EMPTY_ROOT
 
     def to_bytes(self) -> bytes:
-        """Return the state: size as 8 bytes big-endian, then the roots of the complete subtrees, largest first."""
+        """Return the state: size (8 bytes, big-endian), then the complete subtrees' roots, largest first."""
         return self.size.to_bytes(8, "big") + b"".join(self._peaks)
 
     @classmethod
@@ -133,7 +133,7 @@ class Tree:
         """Return the tree that `to_bytes` described.
 
         Raises:
-            VerificationError: HASH_SIZE, where the bytes do not hold exactly the hashes that the size calls for.
+            VerificationError: HASH_SIZE, unless the bytes hold exactly the hashes that the size calls for.
         """
         tree = cls()
         tree.size = int.from_bytes(state[:8], "big")
@@ -144,7 +144,7 @@ class Tree:
 
 
 def inclusion_path_at(index: int, size: int, read_hash: ReadHash) -> list[bytes]:
-    """Return the inclusion path of leaf `index` in the tree of this size, from stored hashes (RFC 9162, 2.1.3.1).
+    """Return the path of leaf `index` in the tree of this size, from stored hashes (RFC 9162, 2.1.3.1).
 
     Reads O(log size) hashes of complete subtrees, all of them inside the tree of this size.
 
@@ -245,7 +245,7 @@ def check_consistency(size1: int, root1: bytes, size2: int, root2: bytes, path: 
 
 
 def _path_above(level: int, index: int, size: int, read_hash: ReadHash) -> list[bytes]:
-    """Return the siblings from the complete subtree (level, index) up to the root of the tree of this size."""
+    """Return the siblings from the complete subtree (level, index) up to the root at this size."""
     path = []
     while 1 << level < size:
         sibling = index ^ 1
@@ -277,7 +277,7 @@ def _fold(peaks: Sequence[bytes]) -> bytes:
 
 
 def _path_shape(index: int, size: int) -> tuple[int, int]:
-    """Return how many siblings stand below the right edge of the tree, and how many along it (all left ones)."""
+    """Return how many siblings stand below the tree's right edge, and how many along it (all left ones)."""
     inner = (index ^ (size - 1)).bit_length()
     return inner, (index >> inner).bit_count()
 
