@@ -101,7 +101,7 @@ class BlockTree:
 
 
 class Tree:
-    """An append-only tree that remembers its right edge only: O(log n) memory, one hash an append on average."""
+    """An append-only tree that remembers its right edge only: O(log n) memory, about one hash an append."""
 
     __slots__ = ("_peaks", "size")
 
