@@ -1,13 +1,13 @@
-"""The log as static files (C2SP tlog-tiles v0.1.0): which there are, what is in them, and how they are read.
+"""The log as static files (C2SP tlog-tiles v0.1.0): which there are, what is in them, how they are read.
 
-A tile holds up to 256 hashes of one level of the tree; level L counts in steps of eight levels of the tree. The
-rightmost tile of a level is partial until it is full, and an entry bundle holds the entries of a level 0 tile.
+A tile holds up to 256 hashes of one level of the tree, and each level of tiles is eight levels of the tree.
+The last tile of a level is partial until it is full; an entry bundle holds the entries of a level 0 tile.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from struct import Struct
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import Self
 
 from pipeline.log.checkpoint import Checkpoint
 from pipeline.log.merkle import EMPTY_ROOT, HASH_SIZE, BlockTree, hash_leaf, hash_leaves, root_of
@@ -20,12 +20,13 @@ ENTRY_SIZE_MAX = 0xFFFF  # The bundle's length field has two bytes.
 CHECKPOINT_PATH = "checkpoint"
 
 _CACHED_TILES_MAX = 64  # About 2 MB; a path needs one tile a level.
-_LENGTH = Struct(">H")
+_LENGTH_SIZE = 2
 
 ReadFile = Callable[[str], bytes | None]
 
 
-class Tile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Tile:
     """A tile's place: level, index within the level, and how many hashes it holds (1 to 256)."""
 
     level: int
@@ -35,7 +36,7 @@ class Tile(NamedTuple):
     @property
     def path(self) -> str:
         """Path under the log's prefix."""
-        return tile_path(*self)
+        return tile_path(self.level, self.index, self.width)
 
 
 def tile_path(level: int, index: int, width: int = TILE_WIDTH) -> str:
@@ -54,7 +55,7 @@ def block_path(shard: int, height: int) -> str:
 
 
 def edge_tiles(size: int) -> list[Tile]:
-    """Return the partial tiles of a tree of this size, lowest level first. From them follow root and next tiles."""
+    """Return the partial tiles of a tree of this size, lowest level first: its root follows from them."""
     return [
         Tile(level, size >> TILE_HEIGHT * (level + 1), width)
         for level in range(_levels(size))
@@ -63,7 +64,7 @@ def edge_tiles(size: int) -> list[Tile]:
 
 
 def tiles_between(size1: int, size2: int) -> Iterator[Tile]:
-    """Yield the tiles to write when the tree grows from size1 to size2: new full ones, and the new partial ones."""
+    """Yield the tiles to write when the tree grows from size1 to size2: those full now, and the partial."""
     for level in range(_levels(size2)):
         shift = TILE_HEIGHT * level
         first, last, count = (size1 >> shift) // TILE_WIDTH, (size2 >> shift) // TILE_WIDTH, size2 >> shift
@@ -76,7 +77,7 @@ def tiles_between(size1: int, size2: int) -> Iterator[Tile]:
 
 def encode_entries(entries: Sequence[bytes]) -> bytes:
     """Return the entry bundle: each entry after its length as two bytes, big-endian."""
-    return b"".join(part for entry in entries for part in (_LENGTH.pack(len(entry)), entry))
+    return b"".join(part for entry in entries for part in (len(entry).to_bytes(_LENGTH_SIZE, "big"), entry))
 
 
 def parse_entries(data: bytes) -> list[bytes]:
@@ -85,9 +86,10 @@ def parse_entries(data: bytes) -> list[bytes]:
     Raises:
         VerificationError: TILE_SHAPE, where the framing is broken or there are not 1 to 256 entries.
     """
-    entries, at = [], 0
+    entries: list[bytes] = []
+    at = 0
     while at < len(data) and len(entries) < TILE_WIDTH:
-        start = at + _LENGTH.size
+        start = at + _LENGTH_SIZE
         at = start + int.from_bytes(data[at:start], "big")
         entries.append(data[start:at])
     if not entries or at != len(data):
@@ -100,8 +102,8 @@ def parse_entries(data: bytes) -> list[bytes]:
 class TileReader:
     """Reads hashes and entries out of tiles; nothing unproved leaves it.
 
-    Opening reads the partial tiles, from which the checkpoint's root must follow. Any other tile is accepted once
-    its hash stands in the tile above it. Keeps a bounded number of tiles.
+    Opening reads the partial tiles, from which the checkpoint's root must follow. Any other tile is accepted
+    once its hash stands in the tile above it. Keeps a bounded number of tiles.
 
     Args:
         read: Path -> the file's bytes, or None where it is missing.
@@ -122,7 +124,7 @@ class TileReader:
             raise VerificationError(Reason.ROOT_MISMATCH, f"partial tiles at size {self.size}")
 
     def read_hash(self, level: int, index: int) -> bytes:
-        """Return the hash of the complete subtree over the leaves index * 2^level up to (index + 1) * 2^level.
+        """Return the hash of the complete subtree `index` at a level of the tree (a `merkle.ReadHash`).
 
         Raises:
             VerificationError: also INDEX_OUTSIDE, where the tree does not hold that subtree.
@@ -195,7 +197,7 @@ class TileReader:
         return entries[:width]
 
     def _load_file(self, path: str, full_path: str) -> bytes:
-        """Read a tile or bundle; a partial one may be gone once there is the full one, which begins the same."""
+        """Read a file; a partial one may be gone once there is the full one, which begins the same."""
         data = self._read(path)
         if data is None and full_path != path:
             data = self._read(full_path)
@@ -239,8 +241,8 @@ class TileAppender:
     def append(self, entries: Sequence[bytes]) -> dict[str, bytes]:
         """Append entries and return path -> content of the files that are new at the new size.
 
-        Bundles come first, then tiles from the lowest level up. Written before the checkpoint that names them, a
-        crash leaves files nobody looks for, and the same append after it writes the same bytes again.
+        Bundles come first, then tiles from the lowest level up. A crash before the checkpoint that needs them
+        leaves files nobody looks for; the same append after it gives the same bytes again.
         """
         assert all(len(entry) <= ENTRY_SIZE_MAX for entry in entries), "an entry too long for a bundle"
         size = self.size + len(entries)
@@ -262,7 +264,7 @@ class TileAppender:
         return bundles | tiles
 
     def _extend_rows(self, leaf_hashes: Sequence[bytes]) -> None:
-        """Append leaf hashes to the lowest row, and the root of each tile that this fills to the row above."""
+        """Append leaf hashes to the lowest row, and the root of each tile this fills to the row above."""
         new, level = leaf_hashes, 0
         while new:
             if level == len(self._rows):
@@ -297,7 +299,7 @@ def _levels(size: int) -> int:
 
 
 def _number_path(number: int) -> str:
-    """Return a number as path elements of three digits, all but the last with a leading x: 1234 -> x001/234."""
+    """Return a number as path elements of three digits, x before all but the last: 1234 -> x001/234."""
     digits = str(number)
     digits = digits.zfill(-(-len(digits) // 3) * 3)
     *upper, last = (digits[at : at + 3] for at in range(0, len(digits), 3))
