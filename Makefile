@@ -1,0 +1,61 @@
+# Everything cityproof needs to be set up, shown, tested and checked. Nothing has to be activated first.
+
+# Another interpreter, 3.11 or newer: make setup PYTHON=python3.12
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+MADE := $(VENV)/.made
+READY := $(VENV)/.ready
+UV_READY := $(VENV)/.uv-ready
+
+# pip, as it reads the settings a person has for mirrors, proxies and certificates; the locks are complete.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check bench lock clean
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(READY) ## Install what the locks name into .venv, under two minutes on an empty cache
+
+demo: $(READY) ## From simulated sensors to verified points, until Ctrl-C
+	$(BIN)/cityproof demo
+
+test: $(READY) ## Run the tests, those that measure time after the others and alone
+	$(BIN)/python -m pytest -n 2 -m "not serial"
+	$(BIN)/python -m pytest -m serial
+
+check: $(READY) ## Lint, format, types (twice), and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+bench: $(READY) ## Measure sealing against the bare signature checks it consists of
+	$(BIN)/cityproof bench sealing
+
+lock: $(UV_READY) ## Write the lock files anew from pyproject.toml, keeping the versions that still fit
+	$(BIN)/python locks/compile.py $(BIN)/uv
+
+clean: ## Remove .venv, caches and what the demo left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist demo
+
+# A crash in any of these leaves a .venv without its stamp: the next make does the step again.
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is missing or older than Python 3.11. Name another: make setup PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) lacks its venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(READY): $(MADE) locks/dev.txt pyproject.toml
+	$(INSTALL) --require-hashes --requirement locks/dev.txt
+	$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(UV_READY): $(MADE) locks/uv.txt
+	$(INSTALL) --require-hashes --requirement locks/uv.txt
+	@touch $@
