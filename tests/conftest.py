@@ -1,0 +1,130 @@
+"""What all tests share: the folder of other people's vectors, and what some tests need of the machine.
+
+A test that needs more than Python says so: by the `shared` fixture (it needs "vectors") or by
+`@pytest.mark.needs("git")`. What the machine lacks is not run, and the summary names it. Where
+CITYPROOF_REQUIRE names it, as in CITYPROOF_REQUIRE=vectors,git, its absence fails the whole run.
+A new requirement is one line in REQUIREMENTS.
+"""
+
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import hypothesis
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("CITYPROOF_SHARED") or CHECKOUT.parent / "shared")
+
+# Every run draws the same examples: what is red is red for everyone, and a busy machine is no failure.
+hypothesis.settings.register_profile("cityproof", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("cityproof")
+
+
+def lack_of_vectors() -> str | None:
+    """Say why the shared folder cannot be used, or None."""
+    if (SHARED / "vectors" / "MANIFEST.md").is_file():
+        return None
+    return "no folder ../shared beside the checkout; CITYPROOF_SHARED can name another"
+
+
+def lack_of_git() -> str | None:
+    """Say why git cannot be asked which files are tracked, or None."""
+    try:
+        inside = subprocess.run(["git", "rev-parse"], cwd=CHECKOUT, check=False, capture_output=True)
+    except FileNotFoundError:
+        return "no git"
+    return None if inside.returncode == 0 else "not a git checkout"
+
+
+REQUIREMENTS: Mapping[str, Callable[[], str | None]] = {
+    "vectors": lack_of_vectors,
+    "git": lack_of_git,
+}
+
+LACKS = pytest.StashKey[dict[str, str]]()  # Requirement: why it is missing here.
+NOT_RUN = pytest.StashKey[dict[str, int]]()  # Requirement: how many tests were left out for it.
+
+
+class Worker(Protocol):
+    """What pytest-xdist's controller knows of a worker that has ended."""
+
+    config: pytest.Config
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find out once what this machine lacks, and stop if that is required."""
+    required = set(os.environ.get("CITYPROOF_REQUIRE", "").replace(",", " ").split())
+    unknown = required - REQUIREMENTS.keys()
+    if unknown:
+        raise pytest.UsageError(
+            f"CITYPROOF_REQUIRE names {', '.join(sorted(unknown))}; there is only {', '.join(REQUIREMENTS)}"
+        )
+    lacks = {name: lack for name, find_lack in REQUIREMENTS.items() if (lack := find_lack()) is not None}
+    missing = [f"{name}: {lacks[name]}" for name in sorted(required & lacks.keys())]
+    if missing:
+        raise pytest.UsageError(f"CITYPROOF_REQUIRE is not met: {'; '.join(missing)}")
+    config.stash[LACKS] = lacks
+    config.stash[NOT_RUN] = {}
+
+
+def needs_of(item: pytest.Item) -> set[str]:
+    """Return the requirements that a test names."""
+    needs = {str(name) for marker in item.iter_markers("needs") for name in marker.args}
+    unknown = needs - REQUIREMENTS.keys()
+    if unknown:
+        raise pytest.UsageError(
+            f"{item.nodeid} needs {', '.join(sorted(unknown))}, unknown to tests/conftest.py"
+        )
+    if isinstance(item, pytest.Function) and "shared" in item.fixturenames:
+        needs.add("vectors")
+    return needs
+
+
+@pytest.hookimpl(trylast=True)  # After -m and -k have made their choice.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what cannot run here, and count it; put what measures time last."""
+    lacks = config.stash[LACKS]
+    not_run: Counter[str] = Counter()
+    runnable, left_out = [], []
+    for item in items:
+        missing = sorted(needs_of(item) & lacks.keys())
+        if missing:
+            not_run[missing[0]] += 1
+            left_out.append(item)
+        else:
+            runnable.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    config.stash[NOT_RUN] = dict(not_run)
+    items[:] = sorted(runnable, key=lambda item: item.get_closest_marker("serial") is not None)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the count from a pytest-xdist worker to its controller, which collects nothing itself."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["not_run"] = session.config.stash[NOT_RUN]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Worker) -> None:
+    """Take the count of a pytest-xdist worker; all of them collect the same tests."""
+    output = getattr(node, "workeroutput", {})  # A worker that crashed has none.
+    node.config.stash[NOT_RUN] = output.get("not_run", {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was not run, and why."""
+    for name, count in sorted(config.stash[NOT_RUN].items()):
+        lack = config.stash[LACKS][name]
+        terminalreporter.write_line(f"not run here: {count} tests that need {name}: {lack}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of shared vectors and data; a test that asks for it is run only where it is."""
+    return SHARED
