@@ -25,8 +25,9 @@ class Reason(StrEnum):
     CBOR_NOT_SHORTEST = "cbor_not_shortest", "An integer or length is not in its shortest form."
     CBOR_KEY_ORDER = "cbor_key_order", "Map keys are not in bytewise order."
     CBOR_KEY_DUPLICATE = "cbor_key_duplicate", "A map key stands twice."
+    CBOR_KEY_TYPE = "cbor_key_type", "A map key is neither an integer, text nor a byte string."
     CBOR_FLOAT = "cbor_float", "A float is NaN or infinite."
-    CBOR_TAG = "cbor_tag", "A tag other than 18."
+    CBOR_TAG = "cbor_tag", "A tag other than 18, or one inside the item."
     CBOR_SIMPLE = "cbor_simple", "A simple value other than false and true (null only as a detached payload)."
     CBOR_DEPTH = "cbor_depth", "Nested deeper than eight levels."
     CBOR_TEXT = "cbor_text", "Text that is not valid UTF-8."
@@ -36,19 +37,29 @@ class Reason(StrEnum):
     SIGNATURE_INVALID = "signature_invalid", "The signature does not verify under the key."
 
     # COSE_Sign1 and the statement profile
-    COSE_SHAPE = "cose_shape", "Not a tagged COSE_Sign1 array of four."
+    COSE_SHAPE = "cose_shape", "Not a tagged COSE_Sign1 array of four with a signature of 64 bytes."
     COSE_HEADER = "cose_header", "A protected header is missing, unknown or of the wrong type."
     COSE_ALGORITHM = "cose_algorithm", "An algorithm other than Ed25519 (-19)."
     COSE_UNPROTECTED = "cose_unprotected", "The unprotected map does not hold exactly what it must."
     COSE_PAYLOAD = "cose_payload", "The payload is missing, or present where it must be detached."
     STATEMENT_CONTENT_TYPE = "statement_content_type", "A content type this place does not admit."
-    STATEMENT_ISSUER = "statement_issuer", "The issuer is not a device URN or a URI, or is too long."
-    STATEMENT_SUBJECT = "statement_subject", "The subject is empty or too long."
+    STATEMENT_ISSUER = (
+        "statement_issuer",
+        "The issuer is not a device URN or a URI, may not sign this, or is too long.",
+    )
+    STATEMENT_SUBJECT = "statement_subject", "The subject is empty, too long or has control characters."
     STATEMENT_CHAIN = "statement_chain", "The chain header is not [epoch, sequence, previous]."
+
+    # MQTT topics and messages to devices
+    TOPIC_SHAPE = (
+        "topic_shape",
+        "Not one of our MQTT topics, or its name is not percent-encoded in the one way.",
+    )
+    MESSAGE_SHAPE = "message_shape", "Not a message of receipts or a refusal."
 
     # SenML packs
     PACK_SHAPE = "pack_shape", "Not a non-empty array of records, or more than 256 of them."
-    PACK_LABEL = "pack_label", "A record has an unknown label or one of the wrong type."
+    PACK_LABEL = "pack_label", "A record is not a map, or has a label that the profile does not admit."
     PACK_VERSION = "pack_version", "The base version is missing where a unit needs it, or unknown."
     PACK_BASE_NAME = "pack_base_name", "The base name is not the issuer followed by an underscore."
     PACK_QUANTITY = "pack_quantity", "A quantity that is not in the table."
@@ -90,6 +101,7 @@ class Reason(StrEnum):
     CHECKPOINT_SHAPE = "checkpoint_shape", "Not a checkpoint: origin, size, root."
     CHECKPOINT_ORIGIN = "checkpoint_origin", "A checkpoint of another log."
     QUORUM_MISSING = "quorum_missing", "Fewer witnesses have cosigned than the policy asks for."
+    REQUEST_SHAPE = "request_shape", "Not an add-checkpoint request."
     POLICY_SHAPE = "policy_shape", "The policy file breaks its grammar."
     AUTHORITIES_SHAPE = "authorities_shape", "The authorities file breaks its grammar."
 
@@ -107,6 +119,7 @@ class Reason(StrEnum):
     BLOCK_LEAF_TWICE = "block_leaf_twice", "A statement is in the log already."
     GENESIS_SHAPE = "genesis_shape", "Entry 0 is not a genesis of this log."
     RECEIPT_SHAPE = "receipt_shape", "Not a receipt: one inclusion proof, detached payload."
+    RECEIPT_ORIGIN = "receipt_origin", "A receipt of another log."
     TILE_SHAPE = "tile_shape", "A tile or entry bundle has the wrong size or path."
 
     # Point proofs and stores
