@@ -1,0 +1,231 @@
+"""The CBOR profile: one strict pass over the bytes, and the encoder that satisfies it.
+
+Everything signed or hashed uses this profile of RFC 8949: definite lengths; shortest integers and lengths;
+map keys unique, in bytewise order (4.2.1), each an integer, text or a byte string; finite floats of any
+width; no tag but 18, and that around the whole only; no simple values but false and true (null only as a
+detached COSE payload); arrays and maps nested at most eight deep; text in UTF-8; nothing after the item.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import NoReturn
+
+import cbor2
+
+from pipeline.wire.errors import VerificationError
+from pipeline.wire.reasons import Reason
+
+STATEMENT_SIZE_MAX = 16384  # Bytes; longer input is refused unread.
+DEPTH_MAX = 8  # Arrays and maps around one another; tags do not count.
+TAG_COSE_SIGN1 = 18
+
+_FALSE, _TRUE, _NULL, _TAG_18 = 0xF4, 0xF5, 0xF6, 0xD2
+_BYTES, _TEXT, _ARRAY, _MAP, _TAG = 2, 3, 4, 5, 6  # Major types; 0 and 1 are integers, 7 the rest.
+_ARGUMENT_SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
+_ARGUMENT_LEASTS = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}  # Smaller ones have a shorter form.
+_FLOAT_FORMATS = {25: ">e", 26: ">f", 27: ">d"}
+
+
+def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its time
+    data: bytes, *, size_max: int = STATEMENT_SIZE_MAX, null_payload: bool = False
+) -> None:
+    """Check that the bytes are one item of the profile; the first fault in byte order is the reason.
+
+    Args:
+        data: The bytes of one item.
+        size_max: Longer input is refused unread.
+        null_payload: Admit null as the third element of a COSE_Sign1 (RFC 9052, 4.1: detached payload).
+
+    Raises:
+        VerificationError: `oversize` or one of the `cbor_*` reasons, with the position.
+    """
+    size = len(data)
+    if size > size_max:
+        raise VerificationError(Reason.OVERSIZE, f"{size} bytes, at most {size_max}")
+    # `left` items are still to come in the innermost container. In a map a key comes when it is even.
+    left, in_map, last_key = 1, False, b""
+    outer: list[tuple[int, bool, bytes]] = []
+    position = 0
+    while True:
+        while not left:
+            if not outer:
+                if position != size:
+                    _refuse(Reason.CBOR_TRAILING, position)
+                return
+            left, in_map, last_key = outer.pop()
+        if position >= size:
+            _refuse(Reason.CBOR_TRUNCATED, position)
+        start = position
+        head = data[position]
+        position += 1
+        is_key = in_map and not left & 1
+        left -= 1
+        major, argument = head >> 5, head & 31
+        if major == 7:
+            if is_key:
+                _refuse(Reason.CBOR_KEY_TYPE, start)
+            if head not in (_FALSE, _TRUE):
+                position = _check_rare(
+                    data, start, detached=null_payload and _stands_for_payload(data, left, outer)
+                )
+            continue
+        if argument > 23:
+            if argument > 27:
+                _refuse(
+                    Reason.CBOR_INDEFINITE if argument == 31 and 2 <= major <= 5 else Reason.CBOR_RESERVED,
+                    start,
+                )
+            position += _ARGUMENT_SIZES[argument]
+            if position > size:
+                _refuse(Reason.CBOR_TRUNCATED, start)
+            least = _ARGUMENT_LEASTS[argument]
+            argument = int.from_bytes(data[start + 1 : position])
+            if argument < least:
+                _refuse(Reason.CBOR_NOT_SHORTEST, start)
+        if major > 1:
+            if major < _ARRAY:
+                end = position + argument
+                if end > size:
+                    _refuse(Reason.CBOR_TRUNCATED, start)
+                if major == _TEXT:
+                    _check_text(data, position, end)
+                position = end
+            elif is_key:
+                _refuse(Reason.CBOR_KEY_TYPE, start)
+            elif major == _TAG:
+                if head != _TAG_18 or start:
+                    _refuse(Reason.CBOR_TAG, start)
+                left += 1  # The tag and its content are one item.
+                continue
+            else:
+                items = argument if major == _ARRAY else 2 * argument
+                if items > size - position:  # Each item takes a byte at least.
+                    _refuse(Reason.CBOR_TRUNCATED, start)
+                if len(outer) == DEPTH_MAX:
+                    _refuse(Reason.CBOR_DEPTH, start)
+                outer.append((left, in_map, last_key))
+                left, in_map, last_key = items, major == _MAP, b""
+                continue
+        if is_key:
+            key = data[start:position]
+            if key <= last_key:
+                _refuse(Reason.CBOR_KEY_DUPLICATE if key == last_key else Reason.CBOR_KEY_ORDER, start)
+            last_key = key
+
+
+def decode(data: bytes, *, size_max: int = STATEMENT_SIZE_MAX, null_payload: bool = False) -> object:
+    """Check the bytes and return their value: int, float, bool, bytes, str, list, dict or `cbor2.CBORTag` 18.
+
+    Raises:
+        VerificationError: As `check`.
+    """
+    check(data, size_max=size_max, null_payload=null_payload)
+    if data[0] == _TAG_18:  # Inside a tag cbor2 would give tuples and frozen maps.
+        return cbor2.CBORTag(TAG_COSE_SIGN1, cbor2.loads(data[1:]))
+    return cbor2.loads(data)
+
+
+def encode(value: object) -> bytes:
+    """Return the deterministic encoding of a value (RFC 8949, 4.2.1): keys bytewise, numbers shortest.
+
+    A float stays a float, in the shortest width that keeps it. The caller gives what the profile admits;
+    anything else is a bug and an assertion.
+    """
+    out: list[bytes] = []
+    _encode(value, out, 0)
+    return b"".join(out)
+
+
+def encode_head(major: int, argument: int) -> bytes:
+    """Return the first bytes of an item: major type and argument in the shortest form (RFC 8949, 3)."""
+    if argument < 24:
+        return bytes((major << 5 | argument,))
+    for info, size in _ARGUMENT_SIZES.items():
+        if argument < 1 << 8 * size:
+            return bytes((major << 5 | info,)) + argument.to_bytes(size)
+    raise AssertionError(f"no CBOR head for {argument}")
+
+
+def encode_float(value: float) -> bytes:
+    """Return a finite float in the shortest of the widths 16, 32 and 64 bit that keeps its value."""
+    assert isfinite(value), "the profile has no NaN and no infinity"
+    for info, form in _FLOAT_FORMATS.items():
+        try:
+            packed = struct.pack(form, value)
+        except OverflowError:
+            continue
+        if struct.unpack(form, packed)[0] == value:
+            return bytes((0xE0 | info,)) + packed
+    raise AssertionError(f"64 bits do not keep {value}")
+
+
+def _refuse(reason: Reason, position: int) -> NoReturn:
+    raise VerificationError(reason, f"at byte {position}")
+
+
+def _check_text(data: bytes, start: int, end: int) -> None:
+    try:
+        data[start:end].decode()
+    except UnicodeDecodeError:
+        _refuse(Reason.CBOR_TEXT, start)
+
+
+def _check_rare(data: bytes, start: int, *, detached: bool) -> int:
+    """Check a float or simple value; return where it ends."""
+    info = data[start] & 31
+    if info in _FLOAT_FORMATS:
+        end = start + 1 + _ARGUMENT_SIZES[info]
+        if end > len(data):
+            _refuse(Reason.CBOR_TRUNCATED, start)
+        if not isfinite(struct.unpack_from(_FLOAT_FORMATS[info], data, start + 1)[0]):
+            _refuse(Reason.CBOR_FLOAT, start)
+        return end
+    if info > 27:  # 28 to 30 are reserved; 31 is a break without anything to end.
+        _refuse(Reason.CBOR_RESERVED, start)
+    if data[start] == _NULL and detached:
+        return start + 1
+    if info == 24 and start + 1 == len(data):
+        _refuse(Reason.CBOR_TRUNCATED, start)
+    _refuse(Reason.CBOR_SIMPLE, start)
+
+
+def _stands_for_payload(data: bytes, left: int, outer: Sequence[object]) -> bool:
+    """Tell whether the item just read is the third of the four in an outermost COSE_Sign1."""
+    return data[:2] == b"\xd2\x84" and len(outer) == 1 and left == 1
+
+
+def _encode(value: object, out: list[bytes], depth: int) -> None:
+    match value:
+        case bool():
+            out.append(b"\xf5" if value else b"\xf4")
+        case int():
+            out.append(encode_head(0, value) if value >= 0 else encode_head(1, -1 - value))
+        case float():
+            out.append(encode_float(value))
+        case bytes():
+            out += encode_head(_BYTES, len(value)), value
+        case str():
+            text = value.encode()
+            out += encode_head(_TEXT, len(text)), text
+        case None:
+            out.append(bytes((_NULL,)))
+        case cbor2.CBORTag(tag=18, value=content):
+            out.append(bytes((_TAG_18,)))
+            _encode(content, out, depth)
+        case Mapping():
+            assert depth < DEPTH_MAX, "nested too deep"
+            assert all(type(key) in (int, str, bytes) for key in value), (
+                "a key that the profile does not admit"
+            )
+            out.append(encode_head(_MAP, len(value)))
+            for key, item in sorted((encode(key), item) for key, item in value.items()):
+                out.append(key)
+                _encode(item, out, depth + 1)
+        case Sequence():
+            assert depth < DEPTH_MAX, "nested too deep"
+            out.append(encode_head(_ARRAY, len(value)))
+            for item in value:
+                _encode(item, out, depth + 1)
+        case _:
+            raise AssertionError(f"the profile has no {type(value).__name__}")
