@@ -1,0 +1,372 @@
+"""A fleet: devices that share one outbox and one link, as a gateway's or a simulator's do.
+
+One turn takes what has come in, makes everything new durable in one transaction, and sends what is due. The
+order of these steps is what keeps the promise: nothing is sent that is not durable, nothing is deleted
+without a verified receipt.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from random import Random
+
+from devices.device import Chain, Device, Signed, new_epoch
+from devices.faults import Fault, Injection
+from devices.link import Arrival, Link
+from devices.outbox import Outbox, Stored
+from devices.schedule import Schedule, Waiting
+from pipeline.log.merkle import hash_leaf
+from pipeline.log.receipt import check_receipt
+from pipeline.wire.enrolment import Enrolment
+from pipeline.wire.errors import InputError, VerificationError
+from pipeline.wire.keys import Signer
+from pipeline.wire.messages import decode_receipts, decode_refusal
+from pipeline.wire.reasons import Reason
+from pipeline.wire.topics import parse_topic, receipts_topic, refusals_topic, registry_topic, statements_topic
+
+WINDOW = 96
+LOADED_MAX = 2048
+ARRIVALS_AT_ONCE = 512
+SENDS_AT_ONCE = 64
+
+Identity = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """The log whose receipts count: its origin and its public key."""
+
+    origin: str
+    public_key: bytes
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one signer has sent and heard in this process, in records.
+
+    Attributes:
+        published: Records over the distinct byte strings sent, a fault's included; undecodable ones count 1.
+        receipted: Records of statements that a verified receipt covers.
+        duplicates: Records of byte strings that a fault sent again.
+        statements: Statements sent, each once.
+        resent: How often a statement was sent again for want of an answer.
+        injected: Expected reason -> records of a fault's bytes that must be refused for it.
+        answered: Reason -> records of a fault's bytes that were refused, as heard.
+        parked: Reason -> records of the signer's own statements that were refused.
+        unheeded: Why an answer changed nothing -> how many.
+    """
+
+    published: int = 0
+    receipted: int = 0
+    duplicates: int = 0
+    statements: int = 0
+    resent: int = 0
+    injected: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    parked: Counter[str] = field(default_factory=Counter)
+    unheeded: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Counts") -> None:
+        """Add another signer's counts to these."""
+        for name in ("published", "receipted", "duplicates", "statements", "resent"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("injected", "answered", "parked", "unheeded"):
+            getattr(self, name).update(getattr(other, name))
+
+
+@dataclass(slots=True)
+class Member:
+    """One signer of the fleet: where it publishes, what is wrong with it, what became of its statements."""
+
+    device: Device
+    topic: str
+    authority: bool
+    faults: Sequence[Fault] = ()
+    counts: Counts = field(default_factory=Counts)
+
+
+class Fleet:
+    """Signers, one outbox, one link.
+
+    Args:
+        outbox: Where every statement is made durable.
+        log: Whose receipts end a statement's stay in the outbox.
+        random: Spreads resends.
+        window: How many statements may be in flight.
+        first_sent: Called with each reading that is sent for the first time, and the POSIX time in seconds.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        log: LogKey,
+        random: Random,
+        *,
+        window: int = WINDOW,
+        first_sent: Callable[[Signed, float], None] = lambda _signed, _time_s: None,
+    ) -> None:
+        self._outbox = outbox
+        self._log = log
+        self._window = window
+        self._first_sent = first_sent
+        self._schedule = Schedule(random, in_flight_max=window)
+        self._generation = 0
+        self._last_row = 0
+        self._more_rows = True
+        self._by_digest: dict[bytes, Waiting] = {}
+        self._by_identity: dict[Identity, Waiting] = {}
+        self._clones: dict[Identity, list[Waiting]] = {}
+        self.members: dict[str, Member] = {}
+
+    def join(self, signers: Iterable[tuple[Signer, str, str]], *, authority: bool = False) -> None:
+        """Add signers, given as (signer, issuer, subject); those without state begin an epoch, durably."""
+        fresh: dict[str, Chain] = {}
+        for signer, issuer, subject in signers:
+            chain = self._outbox.chain(issuer)
+            if chain is None:
+                chain = fresh[issuer] = new_epoch(time.time())
+            topic = registry_topic(issuer) if authority else statements_topic(issuer)
+            self.members[issuer] = Member(Device(signer, issuer, subject, chain), topic, authority)
+        self._outbox.begin(fresh)
+
+    @property
+    def subscriptions(self) -> list[str]:
+        """The topics on which answers to the members come."""
+        return [topic(issuer) for issuer in self.members for topic in (receipts_topic, refusals_topic)]
+
+    @property
+    def room(self) -> bool:
+        """Whether fewer statements than the window admits are in flight or could be."""
+        return self._schedule.pressing < self._window and not self._more_rows
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything has been answered."""
+        return self._schedule.size == 0 and not self._more_rows
+
+    @property
+    def in_flight(self) -> int:
+        """How many statements were sent and have no answer yet."""
+        return self._schedule.in_flight
+
+    def totals(self) -> Counts:
+        """Return the counts of all members that are no authorities."""
+        totals = Counts()
+        for member in self.members.values():
+            if not member.authority:
+                totals.add(member.counts)
+        return totals
+
+    def turn(
+        self,
+        link: Link,
+        signed: Sequence[Signed] = (),
+        *,
+        notes: Mapping[str, bytes] | None = None,
+        wait_s: float = 0.0,
+    ) -> None:
+        """Take what came in, make it and the new statements durable, and send what is due."""
+        receipted, parked = self._judge(link.receive(wait_s, ARRIVALS_AT_ONCE))
+        if signed or receipted or parked or notes:
+            # What a crash leaves behind on either side of this commit is written there.
+            self._outbox.commit(
+                signed,
+                receipted=receipted.values(),
+                parked=[(row, why) for row, (_, why) in parked.items()],
+                notes=notes,
+            )
+            self._more_rows |= bool(signed)
+        for stored in receipted.values():
+            self._forget(stored.signed)
+            self.members[stored.signed.issuer].counts.receipted += stored.signed.records
+        for stored, why in parked.values():
+            self._forget(stored.signed)
+            self.members[stored.signed.issuer].counts.parked[why] += stored.signed.records
+        now_s = time.monotonic()
+        self._load(now_s)
+        self._send(link, now_s)
+
+    def drain(self, link: Link, deadline_s: float, turned: Callable[[], None] = lambda: None) -> bool:
+        """Take turns until everything is answered; False if monotonic time `deadline_s` comes first."""
+        while not self.idle and time.monotonic() < deadline_s:
+            self.turn(link, wait_s=0.05)
+            turned()
+        return self.idle
+
+    def enrol(self, link: Link, authority: str, enrolments: Iterable[Enrolment], deadline_s: float) -> None:
+        """Have an authority of the fleet enrol the devices it has not enrolled before, and wait for receipts.
+
+        Raises:
+            InputError: An enrolment was refused, or monotonic time `deadline_s` came before all answers.
+        """
+        signer = self.members[authority].device
+        fresh: list[Signed] = []
+        notes: dict[str, bytes] = {}
+        for enrolment in enrolments:
+            name = f"enrolment {enrolment.public_key.hex()}"
+            leaf_hash = self._outbox.note(name)
+            held = self._outbox.find_leaf(authority, leaf_hash) if leaf_hash else None
+            if leaf_hash is None or (held and held.parked and held.parked != Reason.KEY_KNOWN):
+                fresh.append(signer.sign_enrolment(enrolment))
+                notes[name] = fresh[-1].leaf_hash
+        self.turn(link, fresh, notes=notes)
+        if not self.drain(link, deadline_s):
+            problem = link.problem or "no answer to the enrolments: is the log running?"
+            raise InputError("--broker", problem, "Start the pipeline, then run this again; nothing is lost.")
+        for signed in fresh:
+            held = self._outbox.find_leaf(authority, signed.leaf_hash)
+            if (
+                held and held.parked and held.parked != Reason.KEY_KNOWN
+            ):  # Known: a lost outbox, the key kept.
+                raise InputError(
+                    "--enrol",
+                    f"an enrolment by {authority} is refused: {held.parked}",
+                    "Check the authorities file.",
+                )
+
+    def _load(self, now_s: float) -> None:
+        """Take statements from the outbox into the schedule: new ones, at the start those of earlier runs."""
+        if not self._more_rows:
+            return
+        limit = LOADED_MAX - self._schedule.size
+        rows = self._outbox.load(self._last_row, limit) if limit > 0 else []
+        self._more_rows = len(rows) >= limit
+        for stored in rows:
+            self._last_row = stored.row
+            signed = stored.signed
+            if signed.issuer not in self.members:
+                raise InputError(
+                    "--dir",
+                    f"its outbox still holds statements of {signed.issuer}",
+                    "Finish that run, or use another.",
+                )
+            due_s = now_s
+            for fault in self.members[signed.issuer].faults:
+                due_s = max(due_s, fault.release_s(now_s))
+            waiting = Waiting(signed, stored.row, due_s)
+            self._by_identity[signed.issuer, signed.epoch, signed.sequence] = waiting
+            self._schedule_waiting(waiting)
+
+    def _send(self, link: Link, now_s: float) -> None:
+        if link.generation != self._generation:
+            self._generation = link.generation
+            self._schedule.reconnected(now_s)
+        if not link.ready.is_set():
+            return
+        for waiting in self._schedule.due(now_s, SENDS_AT_ONCE):
+            member = self.members[waiting.signed.issuer]
+            if not link.publish(member.topic, waiting.signed.raw):
+                return  # The connection has just ended, or is full: what was due comes again.
+            if waiting.sent:
+                member.counts.resent += 1
+            else:
+                waiting.sent = True
+                self._count_first(member, waiting, now_s)
+
+    def _count_first(self, member: Member, waiting: Waiting, now_s: float) -> None:
+        counts, signed = member.counts, waiting.signed
+        if waiting.row is not None:
+            counts.published += signed.records
+            counts.statements += 1
+            if not member.authority:
+                self._first_sent(signed, time.time())
+            for fault in member.faults:
+                for injection in fault.beside(signed, member.device.signer):
+                    self._inject(injection, signed, now_s)
+        elif waiting.expected is not None:
+            counts.published += signed.records
+            counts.injected[waiting.expected] += signed.records
+        else:
+            counts.duplicates += signed.records
+            self._schedule.remove(waiting)  # Nobody waits for an answer to bytes that were sent before.
+
+    def _inject(self, injection: Injection, beside: Signed, now_s: float) -> None:
+        raw = injection.raw
+        signed = Signed(beside.issuer, beside.epoch, beside.sequence, hash_leaf(raw), raw, injection.records)
+        waiting = Waiting(signed, None, now_s + injection.after_s, injection.reason)
+        if injection.reason is None:
+            self._schedule.add(waiting)
+            return
+        if injection.reason is Reason.EQUIVOCATION:
+            self._clones.setdefault((signed.issuer, signed.epoch, signed.sequence), []).append(waiting)
+        self._schedule_waiting(waiting)
+
+    def _schedule_waiting(self, waiting: Waiting) -> None:
+        self._by_digest[sha256(waiting.signed.raw).digest()] = waiting
+        self._schedule.add(waiting)
+
+    def _forget(self, signed: Signed) -> None:
+        """Stop sending a statement of the outbox."""
+        waiting = self._by_identity.pop((signed.issuer, signed.epoch, signed.sequence), None)
+        if waiting is not None:
+            self._drop(waiting)
+
+    def _drop(self, waiting: Waiting) -> None:
+        del self._by_digest[sha256(waiting.signed.raw).digest()]
+        self._schedule.remove(waiting)
+
+    def _judge(self, arrivals: Iterable[Arrival]) -> tuple[dict[int, Stored], dict[int, tuple[Stored, str]]]:
+        """Return what the arrivals say: rows that receipts cover, rows that were refused and why."""
+        receipted: dict[int, Stored] = {}
+        parked: dict[int, tuple[Stored, str]] = {}
+        for arrival in arrivals:
+            issuer = ""
+            try:
+                kind, issuer = parse_topic(arrival.topic)
+                if issuer not in self.members:
+                    continue
+                if kind == "receipts":
+                    for epoch, sequence, receipt in decode_receipts(arrival.payload):
+                        self._judge_receipt((issuer, epoch, sequence), receipt, receipted)
+                elif kind == "refusals":
+                    self._judge_refusal(issuer, *decode_refusal(arrival.payload), parked)
+            except VerificationError as error:
+                if issuer in self.members:
+                    self.members[issuer].counts.unheeded[error.reason] += 1
+        for row in receipted:
+            parked.pop(row, None)  # A refusal is unsigned, a receipt is not.
+        return receipted, parked
+
+    def _judge_receipt(self, identity: Identity, receipt: bytes, receipted: dict[int, Stored]) -> None:
+        counts = self.members[identity[0]].counts
+        for clone in self._clones.get(identity, ()):
+            if self._covers(receipt, clone.signed):  # The first other bytes became a leaf, as evidence.
+                self._answer_injected(clone, Reason.EQUIVOCATION)
+                return
+        stored = self._outbox.find(*identity)
+        if stored is None:
+            counts.unheeded["not held"] += 1
+        elif self._covers(receipt, stored.signed):
+            receipted[stored.row] = stored
+        else:
+            counts.unheeded["not a receipt for these bytes"] += 1
+
+    def _judge_refusal(
+        self, issuer: str, digest: bytes, reason: str, parked: dict[int, tuple[Stored, str]]
+    ) -> None:
+        waiting = self._by_digest.get(digest)
+        if waiting is None or waiting.signed.issuer != issuer:
+            self.members[issuer].counts.unheeded["not held"] += 1
+        elif waiting.row is None:
+            self._answer_injected(waiting, reason)
+        else:
+            parked[waiting.row] = Stored(waiting.row, waiting.signed, reason), reason
+
+    def _answer_injected(self, waiting: Waiting, reason: str) -> None:
+        signed = waiting.signed
+        self.members[signed.issuer].counts.answered[reason] += signed.records
+        self._drop(waiting)
+        if waiting.expected is Reason.EQUIVOCATION:
+            identity = (signed.issuer, signed.epoch, signed.sequence)
+            self._clones[identity].remove(waiting)
+            if not self._clones[identity]:
+                del self._clones[identity]
+
+    def _covers(self, receipt: bytes, signed: Signed) -> bool:
+        try:
+            check_receipt(receipt, signed.leaf_hash, origin=self._log.origin, public_key=self._log.public_key)
+        except VerificationError:
+            return False
+        return True
