@@ -8,6 +8,7 @@ import random
 from math import cos, radians, sin, sqrt
 
 from devices.world.model import BeamEnd, Station
+from pipeline.wire.quantities import KINDS
 
 WIDTH_M, HEIGHT_M = 6000.0, 4000.0
 ORIGIN = (119.0, 31.5)  # Longitude, latitude of the south-west corner.
@@ -41,13 +42,44 @@ SIDES = {"n": (0.0, 1.0), "e": (1.0, 0.0), "s": (0.0, -1.0), "w": (-1.0, 0.0)}  
 JUNCTIONS_WITH_AIR = ("j02", "j03", "j06", "j07", "j11")
 MASTS = ((1200.0, 3000.0), (1500.0, 1100.0), (3050.0, 2500.0), (4900.0, 2350.0), (4400.0, 600.0))
 
-GAUGES = {
-    "gauge-1": (350.0, 2640.0),
-    "gauge-2": (1900.0, 2330.0),
-    "gauge-3": (3200.0, 1830.0),
-    "gauge-4": (4650.0, 1560.0),
-    "gauge-5": (5850.0, 1190.0),
-    "gauge-6": (3880.0, 2750.0),
+RIVER_NODES = {
+    "west": (0.0, 2700.0),
+    "mill": (1000.0, 2560.0),
+    "bridge": (2000.0, 2300.0),
+    "weir": (3000.0, 1950.0),
+    "confluence": (4000.0, 1700.0),
+    "quay": (4800.0, 1530.0),
+    "lock": (5400.0, 1330.0),
+    "east": (6000.0, 1150.0),
+    "hill": (3750.0, 4000.0),
+    "pond": (3850.0, 3200.0),
+    "park": (3900.0, 2400.0),
+    "canal": (1500.0, 250.0),
+    "basin": (2200.0, 900.0),
+}
+REACHES = (  # Name, from, to, width in metres, slope: the river r, its tributary t, a drainage canal c.
+    ("r1", "west", "mill", 24.0, 3.0e-4),
+    ("r2", "mill", "bridge", 24.0, 3.0e-4),
+    ("r3", "bridge", "weir", 25.0, 2.8e-4),
+    ("r4", "weir", "confluence", 26.0, 2.8e-4),
+    ("r5", "confluence", "quay", 30.0, 2.5e-4),
+    ("r6", "quay", "lock", 31.0, 2.5e-4),
+    ("r7", "lock", "east", 32.0, 2.5e-4),
+    ("t1", "hill", "pond", 9.0, 8.0e-4),
+    ("t2", "pond", "park", 10.0, 7.0e-4),
+    ("t3", "park", "confluence", 11.0, 6.0e-4),
+    ("c1", "canal", "basin", 6.0, 3.0e-4),
+    ("c2", "basin", "weir", 7.0, 3.0e-4),
+)
+MEANDER = 1.12  # Length of a reach over the distance of its ends.
+GAUGES = {  # Reach, and how far along it.
+    "gauge-1": ("r1", 0.35),
+    "gauge-2": ("r3", 0.10),
+    "gauge-3": ("r4", 0.30),
+    "gauge-4": ("r5", 0.80),
+    "gauge-5": ("r7", 0.75),
+    "gauge-6": ("t2", 0.55),
+    "gauge-7": ("c2", 0.70),
 }
 PIPE_SENSORS = {  # Net3 node: its position in Net3's own map.
     "101": (13.81, 22.94),
@@ -59,11 +91,10 @@ PIPE_SENSORS = {  # Net3 node: its position in Net3's own map.
     "209": (33.76, 6.59),
     "229": (36.16, 3.49),
 }
-DEPOT = (5300.0, 350.0)  # Where the refrigerated trucks start.
+PIPE_METERS = ("101", "119", "123", "149", "161", "215", "243", "263")  # Net3 link whose flow each meters.
+DEPOT = (5300.0, 700.0)  # Where the refrigerated trucks start and end their day.
 
-AIR_ALL = ("pm2_5", "pm10", "so2", "no2", "o3", "co", "ch4")
 AIR_ROADSIDE = ("pm2_5", "pm10", "no2", "o3", "co")
-WEATHER_ALL = ("wind_speed", "wind_from", "temperature", "humidity", "pressure", "rain")
 RIVER_ALL = (
     "temperature",
     "ph",
@@ -85,8 +116,6 @@ PIPE_ALL = (
     "flow_pipe",
     "network_pressure",
 )
-TRAFFIC_ALL = ("vehicles", "occupancy", "speed", "queue", "signal_phase", "green_time")
-COLD_ALL = ("temperature", "humidity", "door", "light", "shock", "lon", "lat", "battery")
 
 _MAP_SEED = 32473
 
@@ -119,6 +148,13 @@ def area_of(x_m: float, y_m: float) -> str:
 def net3_to_local(x: float, y: float) -> tuple[float, float]:
     """Lay Net3's own map over the district."""
     return 200.0 + (x - 8.0) / 36.86 * 5600.0, 150.0 + y / 31.06 * 3700.0
+
+
+def along_reach(name: str, share: float) -> tuple[float, float]:
+    """Return the position a share of the way down a reach."""
+    _, start, end, _, _ = next(reach for reach in REACHES if reach[0] == name)
+    (x0_m, y0_m), (x1_m, y1_m) = RIVER_NODES[start], RIVER_NODES[end]
+    return x0_m + share * (x1_m - x0_m), y0_m + share * (y1_m - y0_m)
 
 
 def stations(trucks: int) -> list[Station]:
@@ -174,7 +210,7 @@ def _air() -> list[Station]:
     places = [(grid[i][0] + draw.uniform(-180, 180), grid[i][1] + draw.uniform(-160, 160), 3.0) for i in kept]
     kerbs = [(JUNCTIONS[j][0] + 18.0, JUNCTIONS[j][1] + 14.0, 2.5) for j in JUNCTIONS_WITH_AIR]
     return [
-        _station("air", i, f"air/air-{i:02d}", place, AIR_ALL if i <= len(places) else AIR_ROADSIDE)
+        _station("air", i, f"air/air-{i:02d}", place, KINDS["air"] if i <= len(places) else AIR_ROADSIDE)
         for i, place in enumerate(places + kerbs, 1)
     ]
 
@@ -191,14 +227,14 @@ def _beams() -> list[Station]:
 
 def _weather() -> list[Station]:
     return [
-        _station("weather", i, f"weather/weather-{i}", (*place, 10.0), WEATHER_ALL)
+        _station("weather", i, f"weather/weather-{i}", (*place, 10.0), KINDS["weather"])
         for i, place in enumerate(MASTS, 1)
     ]
 
 
 def _gauges() -> list[Station]:
     return [
-        _station("water", i, f"river/{name}", (*place, 0.0), RIVER_ALL, interval_s=300.0)
+        _station("water", i, f"river/{name}", (*along_reach(*place), 0.0), RIVER_ALL, interval_s=300.0)
         for i, (name, place) in enumerate(GAUGES.items(), 1)
     ]
 
@@ -221,11 +257,13 @@ def _approaches() -> list[Station]:
         for side, (east, north) in SIDES.items()
     ]
     return [
-        _station("traffic", i, subject, (x_m, y_m, 5.0), TRAFFIC_ALL)
+        _station("traffic", i, subject, (x_m, y_m, 5.0), KINDS["traffic"])
         for i, (subject, x_m, y_m) in enumerate(stop_lines, 1)
     ]
 
 
 def _trucks(count: int) -> list[Station]:
     place = (*DEPOT, 1.5)
-    return [_station("cold", i, f"container/truck-{i:03d}", place, COLD_ALL) for i in range(1, count + 1)]
+    return [
+        _station("cold", i, f"container/truck-{i:03d}", place, KINDS["cold"]) for i in range(1, count + 1)
+    ]
