@@ -142,22 +142,69 @@ class Delivery:
 
 
 class Files(Protocol):
-    """A folder of the published log. Writes are durable before they return."""
+    """A folder of the published log. Writes are durable before they return; reads are small and local."""
 
     async def write(self, path: str, data: bytes) -> None:
         """Write a whole file atomically: temporary file, fsync, rename, fsync of the directory."""
         ...
 
-    async def read(self, path: str) -> bytes | None:
+    async def write_many(self, files: Mapping[str, bytes]) -> None:
+        """Write several files, each atomically and in this order; durable together when it returns."""
+        ...
+
+    def read(self, path: str) -> bytes | None:
         """Return a file's bytes, or None where it is missing."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessAnswer:
+    """What a witness answered: HTTP status, content type, body."""
+
+    status: int
+    content_type: str
+    body: bytes
 
 
 class WitnessClient(Protocol):
     """A witness that may cosign a checkpoint."""
 
-    async def add_checkpoint(self, request: bytes) -> tuple[int, bytes]:
-        """Send a C2SP add-checkpoint body; return the status and the answer's body."""
+    @property
+    def name(self) -> str:
+        """Return what to call it in messages to people."""
+        ...
+
+    async def add_checkpoint(self, request: bytes) -> WitnessAnswer:
+        """Send a C2SP add-checkpoint body.
+
+        Raises:
+            UnavailableError: The witness did not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeafPlace:
+    """Where a statement stands: its identity, the bus offsets of its log entry and block, and its leaf."""
+
+    issuer: str
+    epoch: int
+    sequence: int
+    log_offset: int
+    shard: int
+    block_offset: int
+    leaf: int
+
+
+class ReceiptIndex(Protocol):
+    """Finds a statement's leaf by its identity. It can be rebuilt from the bus at any time."""
+
+    async def put(self, rows: Sequence[LeafPlace]) -> None:
+        """Remember rows durably; idempotent, the first row of an identity stays."""
+        ...
+
+    async def find(self, issuer: str, epoch: int, sequence: int) -> LeafPlace | None:
+        """Return where this identity stands, if it does."""
         ...
 
 

@@ -1,0 +1,419 @@
+"""Aggregator: checks statements and seals them into blocks. It holds no key; the block is its commit.
+
+A block names the offsets that it consumed. Taking a shard over means: open the shard's writer (which fences
+the one before), read the shard's last committed block, and go on behind its offsets. Nothing else is
+committed anywhere, so a crash at any moment leaves a whole block or none, and the next start reads on from
+it.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.identity.authorities import Authorities
+from pipeline.identity.registry import Registry, check_enrolment
+from pipeline.log.block import Manifest, decode_body, decode_manifest, seal
+from pipeline.log.chain import ChainTip
+from pipeline.log.merkle import hash_leaf, hash_leaves, root_of
+from pipeline.log.sequences import Place, SignerSequences
+from pipeline.ports import Append, Bus, BusReader, BusWriter, Message
+from pipeline.stages.envelopes import Duplicate, Refused, unwrap_arrival, wrap_outcomes
+from pipeline.wire.cbor import STATEMENT_SIZE_MAX
+from pipeline.wire.enrolment import decode_enrolment
+from pipeline.wire.errors import VerificationError
+from pipeline.wire.reasons import Reason
+from pipeline.wire.senml import check_pack
+from pipeline.wire.statement import (
+    CONTENT_SENML,
+    Statement,
+    StatementParser,
+    parse_statement,
+    record_count,
+    shard_of,
+    verify_statement,
+)
+from pipeline.wire.topics import BLOCKS, REFUSED, STATE, STATEMENTS
+
+CLOSE_AFTER_S = 0.5
+STATEMENTS_MAX = 1024
+BODY_BYTES_MAX = 900_000
+REFUSED_MAX = 4096
+SNAPSHOT_EVERY = 64
+SNAPSHOT_CHUNK_BYTES = 512 * 1024
+READ_MAX = 256
+IDLE_S = 5.0
+REGISTRY_SHARD = 0
+
+
+class Admission(Protocol):
+    """Who may write into a shard, and what."""
+
+    @property
+    def state(self) -> tuple[int, bytes]:
+        """Return the registry state that statements are checked against: blocks applied and root."""
+        ...
+
+    def admit(self, statement: Statement, arrival_ms: int) -> None:
+        """Check a statement's key, signature and content; raise VerificationError otherwise."""
+        ...
+
+    def accept(self, statement: Statement, leaf_hash: bytes) -> None:
+        """Act on an admitted statement that has become a leaf."""
+        ...
+
+    def close_block(self) -> None:
+        """Learn that the admitted statements are in a block."""
+        ...
+
+
+@dataclass(slots=True)
+class ReadingAdmission:
+    """Shards 1 and up: readings, signed by keys that the registry holds."""
+
+    registry: Registry
+
+    @property
+    def state(self) -> tuple[int, bytes]:
+        """Return the followed registry's state."""
+        return self.registry.blocks, self.registry.root
+
+    def admit(self, statement: Statement, arrival_ms: int) -> None:
+        """Check that the key is enrolled and valid, that it signed, and that the pack is one."""
+        record = self.registry.find(statement.issuer, statement.kid)
+        if record is None:
+            raise VerificationError(Reason.KEY_UNKNOWN, statement.issuer)
+        if record.valid_from_s * 1000 > arrival_ms:
+            raise VerificationError(Reason.KEY_NOT_YET_VALID, statement.issuer)
+        verify_statement(statement, record.public_key)
+        if statement.content_type != CONTENT_SENML:
+            raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))
+        check_pack(statement.payload, statement.issuer)
+
+    def accept(self, statement: Statement, leaf_hash: bytes) -> None:
+        """Do nothing: a reading changes nobody's rights."""
+
+    def close_block(self) -> None:
+        """Do nothing: the registry moves when shard 0 does."""
+
+
+@dataclass(slots=True)
+class RegistryAdmission:
+    """Shard 0: enrolments, signed by the authorities; each acts on the next one at once."""
+
+    registry: Registry
+    authorities: Authorities
+
+    @property
+    def state(self) -> tuple[int, bytes]:
+        """Return the state before the open block."""
+        return self.registry.blocks, self.registry.root
+
+    def admit(self, statement: Statement, arrival_ms: int) -> None:  # noqa: ARG002
+        """Check an enrolment, also against those before it."""
+        self.registry.check_new(check_enrolment(statement, self.authorities))
+
+    def accept(self, statement: Statement, leaf_hash: bytes) -> None:
+        """Enrol the key."""
+        self.registry.enrol(decode_enrolment(statement.payload), leaf_hash)
+
+    def close_block(self) -> None:
+        """Make the open block's enrolments part of the named state."""
+        self.registry.close_block()
+
+
+@dataclass(slots=True)
+class _OpenBlock:
+    first: Message
+    last: Message
+    leaves: list[bytes] = field(default_factory=list[bytes])
+    body_bytes: int = 0
+    equivocations: list[int] = field(default_factory=list[int])
+    refused: list[Refused] = field(default_factory=list[Refused])
+    duplicates: list[Duplicate] = field(default_factory=list[Duplicate])
+
+
+class Sealer:
+    """The pure part: messages in, sealed blocks out. Same messages, same cuts, same bytes."""
+
+    def __init__(
+        self,
+        shard: int,
+        shards: int,
+        topic_id: bytes,
+        admission: Admission,
+        signers: SignerSequences,
+        tip: ChainTip,
+        block_offset: int = 0,
+    ) -> None:
+        self.shard = shard
+        self.shards = shards
+        self.topic_id = topic_id
+        self.admission = admission
+        self.signers = signers
+        self.tip = tip
+        self.block_offset = block_offset
+        self._parse = StatementParser().parse
+        self._open: _OpenBlock | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether messages wait for their block."""
+        return self._open is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the open block must be sealed before another message."""
+        block = self._open
+        return block is not None and (
+            len(block.leaves) >= STATEMENTS_MAX
+            or block.body_bytes >= BODY_BYTES_MAX - STATEMENT_SIZE_MAX
+            or len(block.refused) + len(block.duplicates) >= REFUSED_MAX
+        )
+
+    def step(self, message: Message) -> None:
+        """Take one message into the open block: as a leaf, a duplicate, or a refusal with its reason."""
+        block = self._open
+        if block is None:
+            block = self._open = _OpenBlock(message, message)
+        block.last = message
+        raw = message.value[1:]
+        try:
+            statement = self._read(message, raw)
+            place = self._place_admitted(statement, hash_leaf(raw), message.timestamp_ms)
+        except VerificationError as refusal:
+            block.refused.append(_refused(message, refusal.reason))
+            return
+        if place is Place.DUPLICATE:
+            block.duplicates.append(_duplicate(message, statement))
+            return
+        block.leaves.append(raw)
+        block.body_bytes += len(raw) + 4
+        if place is Place.EQUIVOCATION:
+            block.equivocations.append(len(block.leaves))
+
+    def _read(self, message: Message, raw: bytes) -> Statement:
+        if message.value[0] != 0:
+            raise VerificationError(Reason.OVERSIZE)
+        statement = self._parse(raw)
+        if self.shard != REGISTRY_SHARD and shard_of(statement.issuer, self.shards) != self.shard:
+            raise VerificationError(Reason.SHARD_WRONG, statement.issuer)
+        return statement
+
+    def _place_admitted(self, statement: Statement, leaf_hash: bytes, arrival_ms: int) -> Place:
+        """Check a statement and find its place among its signer's others."""
+        identity = statement.issuer, statement.epoch, statement.sequence
+        if self.shard == REGISTRY_SHARD and self.signers.find(*identity) == leaf_hash:
+            return Place.DUPLICATE  # Admission would refuse it, because its key is known by now.
+        self.admission.admit(statement, arrival_ms)
+        place = self.signers.place(*identity, leaf_hash)
+        if place is Place.NEW:
+            self.admission.accept(statement, leaf_hash)
+        return place
+
+    def seal(self) -> list[Append]:
+        """Close the open block and return everything that must be appended in one transaction."""
+        block = self._open
+        assert block is not None, "nothing to seal"
+        counts: Counter[str] = Counter(item.reason for item in block.refused)
+        registry_blocks, registry_root = self.admission.state
+        snapshot = self.signers.to_bytes() if (self.tip.height + 1) % SNAPSHOT_EVERY == 0 else None
+        manifest = Manifest(
+            shard=self.shard,
+            height=self.tip.height,
+            previous=self.tip.root,
+            topic_id=self.topic_id,
+            offset_first=block.first.offset,
+            offset_last=block.last.offset,
+            arrival_first_ms=block.first.timestamp_ms,
+            arrival_last_ms=block.last.timestamp_ms,
+            accepted=len(block.leaves),
+            duplicates=len(block.duplicates),
+            refused=dict(sorted(counts.items())),
+            refused_hash=hashlib.sha256(b"".join(item.sha256 for item in block.refused)).digest(),
+            registry_blocks=registry_blocks,
+            registry_root=registry_root,
+            equivocations=tuple(block.equivocations),
+            state_hash=None if snapshot is None else hashlib.sha256(snapshot).digest(),
+        )
+        sealed = seal(manifest, block.leaves)
+        appends = [Append(BLOCKS, self.shard, sealed.body)]
+        appends += [Append(REFUSED, self.shard, v) for v in wrap_outcomes(block.refused, block.duplicates)]
+        if snapshot is not None:
+            appends += _snapshot_appends(self.shard, self.tip.height, self.block_offset, snapshot)
+        self.admission.close_block()
+        self.tip = self.tip.after(manifest, sealed.root)
+        self._open = None
+        return appends
+
+
+def _refused(message: Message, reason: Reason) -> Refused:
+    arrival = unwrap_arrival(message.value)
+    return Refused(
+        mqtt_topic=message.key.decode(),
+        sha256=arrival.sha256 or hashlib.sha256(arrival.head).digest(),
+        reason=reason.value,
+        records=1 if arrival.sha256 else record_count(arrival.head),
+        length=arrival.length,
+        arrival_ms=message.timestamp_ms,
+        head=arrival.head,
+    )
+
+
+def _duplicate(message: Message, statement: Statement) -> Duplicate:
+    return Duplicate(
+        message.key.decode(),
+        statement.issuer,
+        statement.epoch,
+        statement.sequence,
+        record_count(statement.raw),
+    )
+
+
+def _snapshot_appends(shard: int, height: int, block_offset: int, snapshot: bytes) -> list[Append]:
+    """Cut a snapshot: key = chunk number; value = height, offset of the block before, chunks, bytes."""
+    step = SNAPSHOT_CHUNK_BYTES
+    chunks = [snapshot[i : i + step] for i in range(0, len(snapshot), step)]
+    head = b"".join(n.to_bytes(8, "big") for n in (height, block_offset, len(chunks)))
+    return [
+        Append(STATE, shard, head + chunk, number.to_bytes(4, "big")) for number, chunk in enumerate(chunks)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    height: int
+    block_offset: int
+    data: bytes
+
+
+async def _read_snapshot(bus: Bus, shard: int) -> _Snapshot | None:
+    rows = await bus.compacted(STATE, shard)
+    first = rows.get(bytes(4))
+    if first is None:
+        return None
+    height, block_offset, chunks = (int.from_bytes(first[i : i + 8], "big") for i in (0, 8, 16))
+    data = b"".join(rows[number.to_bytes(4, "big")][24:] for number in range(chunks))
+    return _Snapshot(height, block_offset, data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    signers: SignerSequences
+    tip: ChainTip
+    block_offset: int
+
+
+async def _restore(bus: Bus, shard: int) -> _Restored:
+    """Read a shard's memory back: the last snapshot, and the blocks after it."""
+    last = await bus.last(BLOCKS, shard)
+    if last is None:
+        return _Restored(SignerSequences(), ChainTip(), 0)
+    snapshot = await _read_snapshot(bus, shard)
+    signers = SignerSequences.from_bytes(snapshot.data) if snapshot else SignerSequences()
+    tip = ChainTip()
+    async with bus.reader(BLOCKS, [shard]) as reader:
+        if snapshot:
+            reader.seek(shard, snapshot.block_offset)
+        while True:
+            for message in await reader.read(READ_MAX, IDLE_S):
+                tip = _replay(message, tip, signers, snapshot)
+                if message.offset == last.offset:
+                    return _Restored(signers, tip, last.offset)
+
+
+def _replay(
+    message: Message, tip: ChainTip, signers: SignerSequences, snapshot: _Snapshot | None
+) -> ChainTip:
+    leaves = decode_body(message.value)
+    manifest = decode_manifest(leaves[0])
+    hashes = hash_leaves(leaves)
+    if snapshot is None or manifest.height > snapshot.height:
+        for raw, leaf_hash in zip(leaves[1:], hashes[1:], strict=True):
+            statement = parse_statement(raw)
+            signers.place(statement.issuer, statement.epoch, statement.sequence, leaf_hash)
+    elif manifest.height == snapshot.height:
+        assert manifest.state_hash == hashlib.sha256(snapshot.data).digest(), "a snapshot of another history"
+    return tip.after(manifest, root_of(hashes))
+
+
+class _RegistryFollower:
+    """Keeps a registry level with shard 0."""
+
+    def __init__(self, reader: BusReader, registry: Registry, authorities: Authorities) -> None:
+        self._reader = reader
+        self._registry = registry
+        self._authorities = authorities
+
+    async def pending(self) -> Sequence[Message]:
+        """Return registry blocks that have not been applied, without waiting."""
+        return await self._reader.read(READ_MAX, 0)
+
+    def apply(self, blocks: Sequence[Message]) -> None:
+        """Apply registry blocks."""
+        for message in blocks:
+            leaves = decode_body(message.value)
+            self._registry.apply_block(leaves, decode_manifest(leaves[0]).equivocations, self._authorities)
+
+
+async def run(bus: Bus, shard: int, shards: int, authorities: Authorities) -> None:
+    """Take a shard over and seal its statements until cancelled.
+
+    Raises:
+        FencedError: Another aggregator has taken the shard over.
+    """
+    async with (
+        bus.writer(f"aggregator-{shard}") as writer,
+        bus.reader(STATEMENTS, [shard]) as statements,
+        bus.reader(BLOCKS, [REGISTRY_SHARD]) as registry_blocks,
+    ):
+        restored = await _restore(bus, shard)
+        registry = Registry()
+        follower = _RegistryFollower(registry_blocks, registry, authorities)
+        while blocks := await follower.pending():
+            follower.apply(blocks)
+        admission: Admission
+        if shard == REGISTRY_SHARD:
+            admission = RegistryAdmission(registry, authorities)
+        else:
+            admission = ReadingAdmission(registry)
+        topic_id = await bus.topic_id(STATEMENTS)
+        sealer = Sealer(
+            shard, shards, topic_id, admission, restored.signers, restored.tip, restored.block_offset
+        )
+        statements.seek(shard, restored.tip.offset)
+        await _seal_forever(sealer, statements, writer, None if shard == REGISTRY_SHARD else follower)
+
+
+async def _seal_forever(
+    sealer: Sealer, statements: BusReader, writer: BusWriter, follower: _RegistryFollower | None
+) -> None:
+    loop = asyncio.get_running_loop()
+    close_at = loop.time()
+    while True:
+        wait_s = max(0.0, close_at - loop.time()) if sealer.is_open else IDLE_S
+        batch = await statements.read(READ_MAX, wait_s)
+        # Read after the statements: a device that has its enrolment's receipt is then known for certain.
+        blocks = await follower.pending() if follower else ()
+        if blocks:
+            assert follower is not None
+            if sealer.is_open:
+                await _commit(sealer, writer)
+            follower.apply(blocks)
+        for message in batch:
+            if not sealer.is_open:
+                close_at = loop.time() + CLOSE_AFTER_S
+            sealer.step(message)
+            if sealer.is_full:
+                await _commit(sealer, writer)
+        if sealer.is_open and loop.time() >= close_at:
+            await _commit(sealer, writer)
+
+
+async def _commit(sealer: Sealer, writer: BusWriter) -> None:
+    # A crash before this append leaves no block: the next start reads the same statements again. A crash
+    # after it leaves the block: the next start reads it back and goes on behind its offsets.
+    offsets = await writer.append(sealer.seal())
+    sealer.block_offset = offsets[0]

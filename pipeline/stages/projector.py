@@ -1,0 +1,78 @@
+"""Projector: writes every proven record into the point store, which can be wiped and built again."""
+
+from dataclasses import dataclass, field
+
+from pipeline.identity.authorities import Authorities
+from pipeline.identity.registry import Registry
+from pipeline.log.block import decode_body, decode_manifest
+from pipeline.ports import Bus, Point, PointStore
+from pipeline.stages.follow import LOG_PARTITION, LogEntry, LogFollower, open_follower
+from pipeline.wire.senml import decode_pack, time_us
+from pipeline.wire.statement import CONTENT_SENML, StatementParser
+from pipeline.wire.topics import BLOCKS, LOG
+
+GROUP = "projector"
+READ_MAX = 64
+IDLE_S = 5.0
+REGISTRY_SHARD = 0
+LEAVES_PER_ENTRY = 2048
+
+
+@dataclass(slots=True)
+class Projection:
+    """The pure part: log entries in, points out, with the registry that names each device's kind."""
+
+    authorities: Authorities
+    registry: Registry = field(default_factory=Registry)
+    _parser: StatementParser = field(default_factory=StatementParser)
+
+    def step(self, entry: LogEntry) -> list[Point]:
+        """Return the points of one log entry. An equivocation is evidence, not a reading: it gives none."""
+        placed = entry.placed
+        if placed is None:
+            return []
+        if placed.manifest.shard == REGISTRY_SHARD:
+            self.registry.apply_block(placed.leaves, placed.manifest.equivocations, self.authorities)
+            return []
+        points: list[Point] = []
+        for leaf, raw in enumerate(placed.leaves[1:], 1):
+            if leaf not in placed.manifest.equivocations:
+                points += self._points(raw, entry.index * LEAVES_PER_ENTRY + leaf)
+        return points
+
+    def _points(self, raw: bytes, ref: int) -> list[Point]:
+        statement = self._parser.parse(raw)
+        if statement.content_type != CONTENT_SENML:
+            return []
+        issuer = statement.issuer
+        key = self.registry.find(issuer, statement.kid)
+        assert key is not None, "the log holds statements of enrolled keys only"
+        return [
+            Point(key.kind, issuer, statement.subject, record.quantity, time_us(record), record.value, ref)
+            for record in decode_pack(statement.payload, issuer)
+        ]
+
+
+async def _resume(bus: Bus, follower: LogFollower, projection: Projection) -> None:
+    await follower.resume(await bus.committed(GROUP, LOG, LOG_PARTITION))
+    registry_blocks = follower.height(REGISTRY_SHARD)
+    async with bus.reader(BLOCKS, [REGISTRY_SHARD]) as reader:
+        while projection.registry.blocks < registry_blocks:
+            for message in await reader.read(1, IDLE_S):
+                leaves = decode_body(message.value)
+                skip = decode_manifest(leaves[0]).equivocations
+                projection.registry.apply_block(leaves, skip, projection.authorities)
+
+
+async def run(bus: Bus, shards: int, authorities: Authorities, store: PointStore) -> None:
+    """Project until cancelled."""
+    projection = Projection(authorities)
+    async with open_follower(bus, shards) as follower:
+        await _resume(bus, follower, projection)
+        while True:
+            entries = await follower.read(READ_MAX, IDLE_S)
+            points = [point for entry in entries for point in projection.step(entry)]
+            await store.write(points)
+            if entries:
+                # A crash before this commit writes the same points again, to the same places.
+                await bus.commit(GROUP, LOG, LOG_PARTITION, entries[-1].log_offset)
