@@ -33,11 +33,6 @@ def _next_retry_s(retry_s: float) -> float:
     return min(high, max(low, retry_s * 2)) * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
 
 
-def _next_retry_s(retry_s: float) -> float:
-    low, high = RETRY_S
-    return min(high, max(low, retry_s * 2)) * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
-
-
 class RolledBackError(Exception):
     """A witness knows a tree that ours does not extend: ours was rolled back, or is a split view. Stop."""
 
