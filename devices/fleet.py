@@ -68,6 +68,11 @@ class Counts:
     parked: Counter[str] = field(default_factory=Counter)
     unheeded: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def waiting(self) -> int:
+        """Records that were sent and have no answer yet."""
+        return self.published - self.receipted - self.answered.total() - self.parked.total()
+
     def add(self, other: "Counts") -> None:
         """Add another signer's counts to these."""
         for name in ("published", "receipted", "duplicates", "statements", "resent"):
@@ -179,23 +184,27 @@ class Fleet:
             )
             self._more_rows |= bool(signed)
         for stored in receipted.values():
-            self._forget(stored.signed)
-            self.members[stored.signed.issuer].counts.receipted += stored.signed.records
+            counts = self.members[stored.signed.issuer].counts
+            if self._forget(stored.signed):
+                counts.receipted += stored.signed.records
+            elif stored.parked and counts.parked[stored.parked]:
+                counts.parked[stored.parked] -= stored.signed.records
+                counts.receipted += stored.signed.records
         for stored, why in parked.values():
-            self._forget(stored.signed)
-            self.members[stored.signed.issuer].counts.parked[why] += stored.signed.records
+            if self._forget(stored.signed):
+                self.members[stored.signed.issuer].counts.parked[why] += stored.signed.records
         now_s = time.monotonic()
         self._load(now_s)
         self._send(link, now_s)
 
-    def drain(self, link: Link, deadline_s: float, turned: Callable[[], None] = lambda: None) -> bool:
-        """Take turns until everything is answered; False if monotonic time `deadline_s` comes first."""
-        while not self.idle and time.monotonic() < deadline_s:
-            self.turn(link, wait_s=0.05)
-            turned()
-        return self.idle
-
-    def enrol(self, link: Link, authority: str, enrolments: Iterable[Enrolment], deadline_s: float) -> None:
+    def enrol(
+        self,
+        link: Link,
+        authority: str,
+        enrolments: Iterable[Enrolment],
+        deadline_s: float,
+        turned: Callable[[], None] = lambda: None,
+    ) -> None:
         """Have an authority of the fleet enrol the devices it has not enrolled before, and wait for receipts.
 
         Raises:
@@ -212,7 +221,10 @@ class Fleet:
                 fresh.append(signer.sign_enrolment(enrolment))
                 notes[name] = fresh[-1].leaf_hash
         self.turn(link, fresh, notes=notes)
-        if not self.drain(link, deadline_s):
+        while not self.idle and time.monotonic() < deadline_s:
+            self.turn(link, wait_s=0.05)
+            turned()
+        if not self.idle:
             problem = link.problem or "no answer to the enrolments: is the log running?"
             raise InputError("--broker", problem, "Start the pipeline, then run this again; nothing is lost.")
         for signed in fresh:
@@ -297,11 +309,13 @@ class Fleet:
         self._by_digest[sha256(waiting.signed.raw).digest()] = waiting
         self._schedule.add(waiting)
 
-    def _forget(self, signed: Signed) -> None:
-        """Stop sending a statement of the outbox."""
+    def _forget(self, signed: Signed) -> bool:
+        """Stop sending a statement of the outbox; True if this process had sent it."""
         waiting = self._by_identity.pop((signed.issuer, signed.epoch, signed.sequence), None)
-        if waiting is not None:
-            self._drop(waiting)
+        if waiting is None:
+            return False
+        self._drop(waiting)
+        return waiting.sent
 
     def _drop(self, waiting: Waiting) -> None:
         del self._by_digest[sha256(waiting.signed.raw).digest()]

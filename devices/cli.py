@@ -1,0 +1,148 @@
+"""The devices' commands: `simulate`, `replay`, `scenarios`. They read, call one function, and print."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Annotated, Any, Literal, Self
+
+import typer
+
+from pipeline.wire.errors import InputError, UnavailableError
+
+UNUSABLE = 2
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+Broker = Annotated[str, typer.Option(help="The MQTT broker: mqtt://HOST:PORT.")]
+Policy = Annotated[Path, typer.Option(help="The policy file of the log whose receipts count.")]
+Enrol = Annotated[
+    Path, typer.Option("--enrol", help="The key file of the authority that enrols the devices.")
+]
+Folder = Annotated[Path, typer.Option("--dir", help="Where keys and outbox stay between runs.")]
+Status = Annotated[
+    Literal["text", "json", "none"], typer.Option(help="A line every second: for people, as JSON, or none.")
+]
+
+
+@app.command(
+    epilog="Example: cityproof simulate --scenario stack-leak --seed 7 --speed 60 --policy policy.txt ..."
+)
+def simulate(
+    policy: Policy,
+    enrol: Enrol,
+    directory: Folder,
+    broker: Broker = "mqtt://127.0.0.1:1883",
+    scenario: Annotated[
+        str, typer.Option(help="What happens in the city; see `cityproof scenarios`.")
+    ] = "calm",
+    seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 7,
+    speed: Annotated[
+        float, typer.Option(min=0.0, help="Simulated seconds per second; 0: as fast as receipts allow.")
+    ] = 60.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="Stop measuring after so many seconds.")
+    ] = None,
+    faults: Annotated[str, typer.Option(help="none, all, or NAME[:DEVICES],…")] = "none",
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Where the truth goes, for scoring alone; default: truth.json in --dir."),
+    ] = None,
+    status: Status = "text",
+) -> None:
+    """Run a city's sensors against any broker: they measure, sign, publish, and wait for receipts."""
+    with _errors():
+        from devices.inputs import open_site
+        from devices.simulator import Plan
+        from devices.simulator import simulate as run
+
+        site = open_site(broker, policy, enrol, directory)
+        plan = Plan(scenario, seed, speed, seconds, faults, truth or directory / "truth.json")
+        with _stop_on_signal() as stopping, _Reporter(status) as reporter:
+            reporter.end(run(site, plan, stopping, reporter.report))
+
+
+@app.command(epilog="Example: cityproof scenarios")
+def scenarios(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
+) -> None:
+    """List what can happen in the simulated city."""
+    from devices.world import scenarios as known
+
+    listed = known.scenarios()
+    if as_json:
+        rows = [{"name": one.name, "title": one.title.model_dump()} for one in listed.values()]
+        typer.echo(json.dumps({"version": known.version(), "scenarios": rows}, ensure_ascii=False))
+        return
+    width = max(map(len, listed))
+    for one in listed.values():
+        typer.echo(f"{one.name:{width}}  {one.title.en} ({one.title.zh})\n{'':{width}}  {one.description.en}")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Print an error of ours in one line and exit with 2."""
+    try:
+        yield
+    except (InputError, UnavailableError) as error:
+        typer.echo(f"cityproof: {error}", err=True)
+        raise typer.Exit(UNUSABLE) from error
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Event]:
+    """Yield an event that Ctrl-C and SIGTERM set."""
+    stopping = Event()
+    before = {
+        number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Reporter:
+    """Shows statuses: a live line for people, JSON lines for programs, or nothing."""
+
+    def __init__(self, style: Literal["text", "json", "none"]) -> None:
+        self._style = style
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        if self._style == "text":
+            from rich.console import Console
+
+            self._live = Console(stderr=True).status("starting")
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def report(self, status: dict[str, Any]) -> None:
+        """Show a status."""
+        if self._style == "json":
+            typer.echo(json.dumps(status))
+        elif self._live is not None:
+            self._live.update(_line(status))
+
+    def end(self, summary: dict[str, Any]) -> None:
+        """Show how it ended."""
+        if self._style == "json":
+            brief = {name: value for name, value in summary.items() if name != "by_device"}
+            typer.echo(json.dumps({"phase": "done"} | brief))
+        elif self._style == "text":
+            typer.echo(_line({"phase": "done"} | summary))
+
+
+def _line(status: dict[str, Any]) -> str:
+    refused = sum(status["answered"].values()) + sum(status["parked"].values())
+    line = f"{status['phase']}: {status['published']} records published, {status['receipted']} receipted,"
+    line += f" {status['waiting']} waiting, {refused} refused"
+    link = status.get("link", "connected")
+    return line if link == "connected" else f"{line} ({link})"
