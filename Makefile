@@ -47,15 +47,16 @@ clean: ## Remove .venv, caches and what the demo left
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is missing or older than Python 3.11. Name another: make setup PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV) || \
+	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "$(PYTHON) lacks its venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 
 $(READY): $(MADE) locks/dev.txt pyproject.toml
-	$(INSTALL) --require-hashes --requirement locks/dev.txt
-	$(INSTALL) --no-build-isolation --editable .
+	@echo "Installing what locks/dev.txt names into $(VENV). The first time this takes about a minute."
+	@$(INSTALL) --require-hashes --requirement locks/dev.txt
+	@$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 $(UV_READY): $(MADE) locks/uv.txt
-	$(INSTALL) --require-hashes --requirement locks/uv.txt
+	@$(INSTALL) --require-hashes --requirement locks/uv.txt
 	@touch $@

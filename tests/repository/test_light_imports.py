@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-ROOMS = ["wire", "log", "identity", "verify"]
-HEAVY = {"amqtt", "matplotlib", "numba", "numpy", "paho", "pandas", "rich", "scipy", "uvloop", "wntr"}
+PURE = ["pipeline/wire", "pipeline/log", "pipeline/identity", "pipeline/verify"]
+HEAVY = {"amqtt", "matplotlib", "numba", "numpy", "pandas", "rich", "scipy", "uvloop", "wntr"}
 LOAD = """
 import importlib, json, sys, time
 started_s = time.perf_counter()
@@ -27,23 +27,31 @@ def load_in_a_process_of_its_own(modules: list[str]) -> tuple[float, set[str]]:
     return elapsed_s, {name.partition(".")[0] for name in loaded}
 
 
-def pure_modules() -> list[str]:
-    files = [path for room in ROOMS for path in sorted((CHECKOUT / "pipeline" / room).glob("*.py"))]
+def modules_in(*folders: str) -> list[str]:
+    files = [path for folder in folders for path in sorted((CHECKOUT / folder).glob("*.py"))]
     names = [".".join(path.relative_to(CHECKOUT).with_suffix("").parts) for path in files]
     return [name.removesuffix(".__init__") for name in names]
 
 
 def test_the_pure_rooms_load_nothing_heavy() -> None:
     """Nothing in wire, log, identity or verify pulls in simulation, drivers or the terminal's colours."""
-    _, loaded = load_in_a_process_of_its_own(pure_modules())
+    _, loaded = load_in_a_process_of_its_own(modules_in(*PURE))
 
     assert {"pipeline", "nacl"} <= loaded
+    assert loaded & (HEAVY | {"paho"}) == set()
+
+
+def test_a_device_loads_nothing_heavy() -> None:
+    """A device as firmware would be runs without what simulates the city around it."""
+    _, loaded = load_in_a_process_of_its_own(modules_in("devices"))
+
+    assert {"devices", "paho"} <= loaded
     assert loaded & HEAVY == set()
 
 
 @pytest.mark.serial
 def test_the_pure_rooms_load_fast() -> None:
     """A verifier's modules are there in less than half of the half second that a verification may take."""
-    times_s = [load_in_a_process_of_its_own(pure_modules())[0] for _ in range(3)]
+    times_s = [load_in_a_process_of_its_own(modules_in(*PURE))[0] for _ in range(3)]
 
     assert statistics.median(times_s) < 0.25
