@@ -26,8 +26,8 @@ class Station:
 
     `issuer` is the device URN (RFC 9039) that signs, `subject` what its readings are about. `x_m` is east
     and `y_m` north of the district's south-west corner; a moving station stands where it began. `interval_s`
-    is the interval of the signed readings, a multiple of `TICK_S`. With a beam end, values are averages along
-    the beam.
+    is the interval of the signed readings, a multiple of `TICK_S`; `drift` is how fast the instrument ages, 1
+    as its data sheet says. With a beam end, values are averages along the beam.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Station:
     interval_s: float
     quantities: tuple[str, ...]
     beam_end: BeamEnd | None = None
+    drift: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,11 @@ class Tick:
 
     `values` maps station name to quantity to value in the quantity's signed unit. Quantities that are
     averages or counts cover the minute; states (door, position, signal phase, queue) are those at `time_s`.
-    A station whose device has died is absent.
+    A station whose device has died is absent. `ambient_cel` and `ambient_humidity` (%) are the outdoor air
+    that every instrument feels besides what it measures.
     """
 
     time_s: float
     values: Mapping[str, Mapping[str, float]]
+    ambient_cel: float = 20.0
+    ambient_humidity: float = 50.0

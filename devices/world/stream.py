@@ -1,8 +1,9 @@
 """How ticks travel from the world's process to the simulator: frames of a length (uint32-BE) and CBOR.
 
-The first frame holds the stations, every further one a tick: `[time_s, bytes]`, the bytes being little-endian
-float64 in the order of the stations and of each station's quantities, NaN where there is no value. Names
-travel once, so a tick of a thousand values is eight kilobytes.
+The first frame holds the stations, every further one a tick: `[time_s, ambient_cel, ambient_humidity,
+bytes]`, the bytes being little-endian float64 in the order of the stations and of each station's
+quantities, NaN where there is no value. Names travel once, so a tick of a thousand values is eight
+kilobytes.
 """
 
 import struct
@@ -47,7 +48,11 @@ def encode_tick(tick: Tick, stations: Sequence[Station]) -> bytes:
             row.extend([nan] * len(station.quantities))
         else:
             row.extend([values.get(quantity, nan) for quantity in station.quantities])
-    return _frame(cbor2.dumps([tick.time_s, struct.pack(f"<{len(row)}d", *row)]))
+    return _frame(
+        cbor2.dumps(
+            [tick.time_s, tick.ambient_cel, tick.ambient_humidity, struct.pack(f"<{len(row)}d", *row)]
+        )
+    )
 
 
 def decode_tick(payload: bytes, stations: Sequence[Station]) -> Tick:
@@ -57,7 +62,7 @@ def decode_tick(payload: bytes, stations: Sequence[Station]) -> Tick:
         UnavailableError: The payload is no tick of these stations.
     """
     try:
-        time_s, packed = cbor2.loads(payload)
+        time_s, ambient_cel, ambient_humidity, packed = cbor2.loads(payload)
         row = iter(struct.unpack(f"<{sum(len(station.quantities) for station in stations)}d", packed))
     except (cbor2.CBORDecodeError, struct.error, TypeError, ValueError) as error:
         raise UnavailableError("world", "a frame holds no tick of these stations") from error
@@ -66,7 +71,7 @@ def decode_tick(payload: bytes, stations: Sequence[Station]) -> Tick:
         of_station = {q: value for q, value in zip(station.quantities, row, strict=False) if not isnan(value)}
         if of_station:
             values[station.name] = of_station
-    return Tick(time_s, values)
+    return Tick(time_s, values, ambient_cel, ambient_humidity)
 
 
 def read_frames(source: BinaryIO) -> Iterator[bytes]:
@@ -102,8 +107,8 @@ def read_world(source: BinaryIO) -> tuple[list[Station], Iterator[Tick]]:
 
 
 def _station(row: list[Any]) -> Station:
-    row[-2] = tuple(row[-2])
-    row[-1] = BeamEnd(*row[-1]) if row[-1] else None
+    row[-3] = tuple(row[-3])
+    row[-2] = BeamEnd(*row[-2]) if row[-2] else None
     return Station(*row)
 
 
