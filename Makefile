@@ -24,7 +24,7 @@ demo: $(READY) ## From simulated sensors to verified points, until Ctrl-C
 	$(BIN)/cityproof demo
 
 test: $(READY) ## Run the tests, those that measure time after the others and alone
-	$(BIN)/python -m pytest -n 2 -m "not serial"
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not serial"
 	$(BIN)/python -m pytest -m serial
 
 check: $(READY) ## Lint, format, types (twice), and who may import whom
