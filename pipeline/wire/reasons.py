@@ -129,3 +129,6 @@ class Reason(StrEnum):
     POINT_ALTERED = "point_altered", "The stored value is not the signed one."
     POINT_UNEXPECTED = "point_unexpected", "A stored point has no record in the log."
     POINT_MISSING = "point_missing", "A record in the log has no stored point."
+
+
+BY_CODE = {reason.value: reason for reason in Reason}

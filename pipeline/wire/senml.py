@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from pipeline.wire import cbor
+import cbor2
+
+from pipeline.wire import cbor, pack_scan
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.quantities import QUANTITIES, Quantity
 from pipeline.wire.reasons import Reason
 
-RECORDS_MAX = 256
-TIME_MIN_S = 2**28  # Smaller ones are relative to now (RFC 8428, 4.5.3).
-TIME_MAX_S = 2**33  # Year 2242: nanoseconds still fit a signed 64-bit integer.
+RECORDS_MAX = pack_scan.RECORDS_MAX
+TIME_MIN_S, TIME_MAX_S = pack_scan.TIME_MIN_S, pack_scan.TIME_MAX_S
 VERSION_DEFAULT = 10
 VERSION_SECONDARY_UNITS = 26  # 10 + 2**4 (RFC 9100, 4)
 
@@ -81,8 +82,13 @@ def encode_pack(issuer: str, records: Sequence[Record]) -> bytes:
 
 
 def check_pack(payload: bytes, issuer: str) -> None:
-    """Check a pack as `decode_pack` does, without building its records."""
-    decode_pack(payload, issuer)
+    """Check a pack as `decode_pack` does, without building records in the usual case.
+
+    Raises:
+        VerificationError: As `decode_pack`.
+    """
+    if pack_scan.scan_pack(payload, issuer) is None:
+        _resolve(cbor.decode(payload), issuer)
 
 
 def decode_pack(payload: bytes, issuer: str) -> list[Record]:
@@ -95,7 +101,13 @@ def decode_pack(payload: bytes, issuer: str) -> list[Record]:
     Raises:
         VerificationError: `cbor_*`, `pack_*`.
     """
-    return _resolve(cbor.decode(payload), issuer)
+    places = pack_scan.scan_pack(payload, issuer)
+    if places is None:
+        return _resolve(cbor.decode(payload), issuer)
+    return [
+        Record(quantity.name, quantity.unit, float(item[_BOOLEAN if quantity.boolean else _VALUE]), time_s)
+        for quantity, time_s, item in zip(*places, cbor2.loads(payload), strict=True)
+    ]
 
 
 def _resolve(pack: object, issuer: str) -> list[Record]:
