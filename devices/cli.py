@@ -12,7 +12,7 @@ import typer
 
 from pipeline.wire.errors import InputError, UnavailableError
 
-UNUSABLE = 2
+INCOMPLETE, UNUSABLE = 1, 2
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -64,6 +64,44 @@ def simulate(
             reporter.end(run(site, plan, stopping, reporter.report))
 
 
+@app.command(
+    epilog="Example: cityproof replay week.csv --mapping aded2022 --policy policy.txt --enrol key --dir week"
+)
+def replay(
+    table: Annotated[Path, typer.Argument(help="A CSV: long rows, or wide with --mapping.")],
+    policy: Policy,
+    enrol: Enrol,
+    directory: Folder,
+    broker: Broker = "mqtt://127.0.0.1:1883",
+    mapping: Annotated[
+        str | None,
+        typer.Option(help="A mapping file, or the name of one that comes with cityproof: aded2022."),
+    ] = None,
+    position: Annotated[
+        str | None, typer.Option(help="LONGITUDE,LATITUDE,HEIGHT_M of devices whose rows have none.")
+    ] = None,
+    status: Status = "text",
+) -> None:
+    """Import a CSV of measurements: signed by devices marked as imported, and published like any other.
+
+    Long rows have the columns time, device, quantity, value, unit, and may have kind, subject, area,
+    longitude, latitude, height_m, and longitude2, latitude2, height2_m for the far end of a beam. An
+    interrupted import goes on where it stopped.
+    """
+    with _errors():
+        from devices.inputs import open_site
+        from devices.replay import Import
+        from devices.replay import replay as run
+
+        site = open_site(broker, policy, enrol, directory)
+        wanted = Import(table, mapping, _position(position))
+        with _stop_on_signal() as stopping, _Reporter(status) as reporter:
+            summary = run(site, wanted, stopping, reporter.report)
+            reporter.end(summary)
+    if summary["waiting"] or summary["parked"]:
+        raise typer.Exit(INCOMPLETE)
+
+
 @app.command(epilog="Example: cityproof scenarios")
 def scenarios(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
@@ -79,6 +117,18 @@ def scenarios(
     width = max(map(len, listed))
     for one in listed.values():
         typer.echo(f"{one.name:{width}}  {one.title.en} ({one.title.zh})\n{'':{width}}  {one.description.en}")
+
+
+def _position(text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        longitude, latitude, height_m = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(
+            "--position", f"{text!r} is no place", "Write LONGITUDE,LATITUDE,HEIGHT_M."
+        ) from error
+    return longitude, latitude, height_m
 
 
 @contextmanager

@@ -33,6 +33,14 @@ SENDS_AT_ONCE = 64
 
 Identity = tuple[str, int, int]
 
+DATA_CLASSES = {  # Sensor kind: who may read it is decided by class.
+    "air": "environment",
+    "weather": "environment",
+    "water": "water",
+    "traffic": "traffic",
+    "cold": "shipments",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class LogKey:
@@ -221,10 +229,10 @@ class Fleet:
                 fresh.append(signer.sign_enrolment(enrolment))
                 notes[name] = fresh[-1].leaf_hash
         self.turn(link, fresh, notes=notes)
-        while not self.idle and time.monotonic() < deadline_s:
+        while not (self.idle and link.ready.is_set()) and time.monotonic() < deadline_s:
             self.turn(link, wait_s=0.05)
             turned()
-        if not self.idle:
+        if not (self.idle and link.ready.is_set()):
             problem = link.problem or "no answer to the enrolments: is the log running?"
             raise InputError("--broker", problem, "Start the pipeline, then run this again; nothing is lost.")
         for signed in fresh:

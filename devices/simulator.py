@@ -5,6 +5,7 @@ what receipts allow: while too many statements wait for theirs, the simulated ti
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -15,16 +16,17 @@ from typing import Any
 from devices.device import Signed
 from devices.faults import assign_faults
 from devices.feed import Feed
-from devices.fleet import Fleet, Member
+from devices.fleet import DATA_CLASSES, Fleet, Member
 from devices.inputs import Site
 from devices.journal import Journal, Report
 from devices.link import Link
 from devices.outbox import Outbox
 from devices.packer import Packer
+from devices.sensors import accuracy, make_sensor
+from devices.sensors.sensor import Sensor
 from devices.world.model import TICK_S, Station, Tick
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import UnavailableError
-from pipeline.wire.quantities import QUANTITIES
 from pipeline.wire.senml import Record
 
 PACK_RECORDS_MAX = 100
@@ -33,13 +35,6 @@ TURN_S = 0.05
 START_S = 60.0
 DRAIN_S = 60.0
 CALIBRATED_S = 180 * 86_400
-DATA_CLASSES = {
-    "air": "environment",
-    "weather": "environment",
-    "water": "water",
-    "traffic": "traffic",
-    "cold": "shipments",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +63,19 @@ class _Rig:
     """A station with its device: what it measures with, and how it packs."""
 
     station: Station
+    sensor: Sensor
     member: Member
     packer: Packer
 
-    def take(self, tick: Tick) -> list[Signed]:
-        """Measure one tick, and sign the packs that are complete."""
-        values = tick.values.get(self.station.name, {})
-        records = [Record(q, QUANTITIES[q].unit, value, tick.time_s) for q, value in values.items()]
+    def measure(self, tick: Tick) -> Sequence[Record]:
+        """Measure one tick."""
+        records: Sequence[Record] = self.sensor.measure(tick)
         for fault in self.member.faults:
-            records = list(fault.measure(records))
+            records = fault.measure(records)
+        return records
+
+    def sign(self, records: Sequence[Record]) -> list[Signed]:
+        """Sign the packs that these records complete."""
         return [self.member.device.sign_records(pack) for pack in self.packer.add(records)]
 
     def finish(self) -> list[Signed]:
@@ -129,7 +128,12 @@ class _Run:
         self._done_s = float(outbox.note(self._note) or b"-inf")  # Ticks of an earlier run in this folder.
         self._rigs = [
             # Half of the devices begin with half a pack: so they do not all sign at once.
-            _Rig(station, fleet.members[station.issuer], _packer(PACK_SPAN_S / (1 + number % 2)))
+            _Rig(
+                station,
+                make_sensor(station, plan.seed),
+                fleet.members[station.issuer],
+                Packer(PACK_RECORDS_MAX, PACK_SPAN_S, PACK_SPAN_S / (1 + number % 2)),
+            )
             for number, station in enumerate(feed.stations)
         ]
         self.now_s = 0.0
@@ -189,18 +193,15 @@ class _Run:
 
     def _take(self, tick: Tick) -> None:
         """Have every station measure one tick; what is signed and how far we are is durable together."""
-        signed = [one for rig in self._rigs for one in rig.take(tick)]
-        if tick.time_s <= self._done_s:
-            return  # Measured and signed by an earlier run; the sensors have now come as far.
+        measured = [rig.measure(tick) for rig in self._rigs]
         self.now_s = tick.time_s + TICK_S
+        if tick.time_s <= self._done_s:
+            return  # Signed by an earlier run; the sensors have now come as far.
+        signed = [one for rig, records in zip(self._rigs, measured, strict=True) for one in rig.sign(records)]
         self._fleet.turn(self._link, signed, notes={self._note: str(tick.time_s).encode()})
 
     def _report(self, phase: str) -> None:
         self._journal.tick(phase, self._fleet, self._link.problem, simulated_s=self.now_s)
-
-
-def _packer(first_span_s: float) -> Packer:
-    return Packer(PACK_RECORDS_MAX, PACK_SPAN_S, first_span_s)
 
 
 def _enrolment(rig: _Rig, valid_from_s: int) -> Enrolment:
@@ -220,7 +221,7 @@ def _enrolment(rig: _Rig, valid_from_s: int) -> Enrolment:
         longitude2=end.longitude if end else None,
         latitude2=end.latitude if end else None,
         height2_m=end.height_m if end else None,
-        accuracy={},
+        accuracy=accuracy(station),
         calibrated_until_s=int(time.time()) + CALIBRATED_S,
         valid_from_s=valid_from_s,
     )

@@ -1,0 +1,1 @@
+"""Mapping files: which column of a wide table is which quantity of which device."""
