@@ -6,9 +6,11 @@ width; no tag but 18, and that around the whole only; no simple values but false
 detached COSE payload); arrays and maps nested at most eight deep; text in UTF-8; nothing after the item.
 """
 
-import struct
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import isfinite
+from operator import itemgetter
+from struct import Struct
 from typing import NoReturn
 
 import cbor2
@@ -21,10 +23,10 @@ DEPTH_MAX = 8  # Arrays and maps around one another; tags do not count.
 TAG_COSE_SIGN1 = 18
 
 _FALSE, _TRUE, _NULL, _TAG_18 = 0xF4, 0xF5, 0xF6, 0xD2
-_BYTES, _TEXT, _ARRAY, _MAP, _TAG = 2, 3, 4, 5, 6  # Major types; 0 and 1 are integers, 7 the rest.
+_UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)  # Major types.
 _ARGUMENT_SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
 _ARGUMENT_LEASTS = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}  # Smaller ones have a shorter form.
-_FLOAT_FORMATS = {25: ">e", 26: ">f", 27: ">d"}
+_FLOAT_FORMATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 
 
 def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its time
@@ -62,7 +64,7 @@ def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its t
         is_key = in_map and not left & 1
         left -= 1
         major, argument = head >> 5, head & 31
-        if major == 7:
+        if major == _SIMPLE:
             if is_key:
                 _refuse(Reason.CBOR_KEY_TYPE, start)
             if head not in (_FALSE, _TRUE):
@@ -73,7 +75,9 @@ def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its t
         if argument > 23:
             if argument > 27:
                 _refuse(
-                    Reason.CBOR_INDEFINITE if argument == 31 and 2 <= major <= 5 else Reason.CBOR_RESERVED,
+                    Reason.CBOR_INDEFINITE
+                    if argument == 31 and _BYTES <= major <= _MAP
+                    else Reason.CBOR_RESERVED,
                     start,
                 )
             position += _ARGUMENT_SIZES[argument]
@@ -83,7 +87,7 @@ def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its t
             argument = int.from_bytes(data[start + 1 : position])
             if argument < least:
                 _refuse(Reason.CBOR_NOT_SHORTEST, start)
-        if major > 1:
+        if major > _NEGATIVE:
             if major < _ARRAY:
                 end = position + argument
                 if end > size:
@@ -104,8 +108,9 @@ def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its t
                     _refuse(Reason.CBOR_TRUNCATED, start)
                 if len(outer) == DEPTH_MAX:
                     _refuse(Reason.CBOR_DEPTH, start)
-                outer.append((left, in_map, last_key))
-                left, in_map, last_key = items, major == _MAP, b""
+                if items:
+                    outer.append((left, in_map, last_key))
+                    left, in_map, last_key = items, major == _MAP, b""
                 continue
         if is_key:
             key = data[start:position]
@@ -152,10 +157,10 @@ def encode_float(value: float) -> bytes:
     assert isfinite(value), "the profile has no NaN and no infinity"
     for info, form in _FLOAT_FORMATS.items():
         try:
-            packed = struct.pack(form, value)
+            packed = form.pack(value)
         except OverflowError:
             continue
-        if struct.unpack(form, packed)[0] == value:
+        if form.unpack(packed)[0] == value:
             return bytes((0xE0 | info,)) + packed
     raise AssertionError(f"64 bits do not keep {value}")
 
@@ -178,7 +183,7 @@ def _check_rare(data: bytes, start: int, *, detached: bool) -> int:
         end = start + 1 + _ARGUMENT_SIZES[info]
         if end > len(data):
             _refuse(Reason.CBOR_TRUNCATED, start)
-        if not isfinite(struct.unpack_from(_FLOAT_FORMATS[info], data, start + 1)[0]):
+        if not isfinite(_FLOAT_FORMATS[info].unpack_from(data, start + 1)[0]):
             _refuse(Reason.CBOR_FLOAT, start)
         return end
     if info > 27:  # 28 to 30 are reserved; 31 is a break without anything to end.
@@ -196,36 +201,44 @@ def _stands_for_payload(data: bytes, left: int, outer: Sequence[object]) -> bool
 
 
 def _encode(value: object, out: list[bytes], depth: int) -> None:
-    match value:
-        case bool():
-            out.append(b"\xf5" if value else b"\xf4")
-        case int():
-            out.append(encode_head(0, value) if value >= 0 else encode_head(1, -1 - value))
-        case float():
-            out.append(encode_float(value))
-        case bytes():
-            out += encode_head(_BYTES, len(value)), value
-        case str():
-            text = value.encode()
-            out += encode_head(_TEXT, len(text)), text
-        case None:
-            out.append(bytes((_NULL,)))
-        case cbor2.CBORTag(tag=18, value=content):
-            out.append(bytes((_TAG_18,)))
-            _encode(content, out, depth)
-        case Mapping():
-            assert depth < DEPTH_MAX, "nested too deep"
-            assert all(type(key) in (int, str, bytes) for key in value), (
-                "a key that the profile does not admit"
-            )
-            out.append(encode_head(_MAP, len(value)))
-            for key, item in sorted((encode(key), item) for key, item in value.items()):
-                out.append(key)
-                _encode(item, out, depth + 1)
-        case Sequence():
-            assert depth < DEPTH_MAX, "nested too deep"
-            out.append(encode_head(_ARRAY, len(value)))
-            for item in value:
-                _encode(item, out, depth + 1)
-        case _:
-            raise AssertionError(f"the profile has no {type(value).__name__}")
+    if isinstance(value, bool):
+        out.append(b"\xf5" if value else b"\xf4")
+    elif isinstance(value, int):
+        out.append(encode_head(_UNSIGNED, value) if value >= 0 else encode_head(_NEGATIVE, -1 - value))
+    elif isinstance(value, str):
+        text = value.encode()
+        out += encode_head(_TEXT, len(text)), text
+    elif isinstance(value, float):
+        out.append(encode_float(value))
+    elif isinstance(value, bytes):
+        out += encode_head(_BYTES, len(value)), value
+    elif value is None:
+        out.append(bytes((_NULL,)))
+    elif isinstance(value, cbor2.CBORTag):
+        assert value.tag == TAG_COSE_SIGN1, "the profile has no other tag"
+        assert depth == 0, "the profile has no tag inside an item"
+        out.append(bytes((_TAG_18,)))
+        _encode(value.value, out, depth)
+    else:
+        _encode_container(value, out, depth)
+
+
+def _encode_container(value: object, out: list[bytes], depth: int) -> None:
+    assert depth < DEPTH_MAX, "nested too deep"
+    if isinstance(value, Mapping):
+        out.append(encode_head(_MAP, len(value)))
+        for key, item in sorted([(_encode_key(key), item) for key, item in value.items()], key=itemgetter(0)):
+            out.append(key)
+            _encode(item, out, depth + 1)
+    else:
+        assert isinstance(value, Sequence), f"the profile has no {type(value).__name__}"
+        out.append(encode_head(_ARRAY, len(value)))
+        for item in value:
+            _encode(item, out, depth + 1)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _encode_key(key: object) -> bytes:
+    assert isinstance(key, (int, str, bytes)), "the profile has no such key"
+    assert not isinstance(key, bool), "the profile has no such key"
+    return encode(key)

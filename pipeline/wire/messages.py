@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeGuard
 
 from pipeline.wire import cbor
 from pipeline.wire.errors import VerificationError
-from pipeline.wire.reasons import Reason
+from pipeline.wire.reasons import BY_CODE, Reason
 
 RECEIPTS_SIZE_MAX = 1 << 20  # Bytes of a message; receipts for a whole block of one device's statements fit.
 COUNTER_MAX = 2**53 - 1
@@ -64,14 +64,9 @@ def decode_refusal(message: bytes) -> Refusal:
         VerificationError: `oversize`, `cbor_*`, `message_shape`.
     """
     match cbor.decode(message):
-        case [bytes() as received_hash, str() as code] if (
-            len(received_hash) == HASH_SIZE and code in _REASONS
-        ):
-            return Refusal(received_hash, _REASONS[code])
+        case [bytes() as received_hash, str() as code] if len(received_hash) == HASH_SIZE and code in BY_CODE:
+            return Refusal(received_hash, BY_CODE[code])
     raise VerificationError(Reason.MESSAGE_SHAPE, "not a hash and a reason")
-
-
-_REASONS = {reason.value: reason for reason in Reason}
 
 
 def _parse_receipt(item: object) -> DeviceReceipt:

@@ -15,7 +15,7 @@ _DEVICE_URN = re.compile(
 _URI = re.compile(
     r"(?!urn:dev:)[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Controls, and surrogates that no UTF-8 has.
 
 
 def is_device(name: object) -> bool:
@@ -32,4 +32,4 @@ def is_issuer(name: object) -> bool:
 
 def is_label(name: object) -> bool:
     """Tell whether this is text of 1 to 128 bytes without control characters (U+0000 to 1F, 7F to 9F)."""
-    return isinstance(name, str) and 0 < len(name.encode()) <= NAME_SIZE_MAX and not _CONTROL.search(name)
+    return isinstance(name, str) and not _NO_TEXT.search(name) and 0 < len(name.encode()) <= NAME_SIZE_MAX
