@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeGuard, cast
 
 from pipeline.log.merkle import HASH_SIZE, BlockTree, hash_leaves
-from pipeline.log.note import check_name
+from pipeline.log.note import is_name
 from pipeline.wire import cbor, cose, keys
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
@@ -419,8 +419,7 @@ def _parse_signer(header: Mapping[int, object]) -> tuple[bytes, str, str]:
         case (
             bytes() as kid,
             {cose.CLAIM_ISSUER: str() as origin, cose.CLAIM_SUBJECT: str() as subject, **rest},
-        ) if len(kid) == keys.KEY_ID_SIZE and not rest:
-            check_name(origin)
+        ) if len(kid) == keys.KEY_ID_SIZE and is_name(origin) and not rest:
             return kid, origin, subject
     raise VerificationError(Reason.COSE_HEADER, "not a key id, and claims with origin and subject")
 

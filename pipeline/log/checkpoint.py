@@ -9,10 +9,10 @@ from pipeline.log.note import (
     NoteKey,
     NoteSigner,
     Signature,
-    check_name,
     decode_base64,
     encode_base64,
     encode_note,
+    is_name,
     parse_note,
     verified,
 )
@@ -73,10 +73,11 @@ def parse_checkpoint(text: str) -> Checkpoint:
         raise VerificationError(Reason.CHECKPOINT_SHAPE, "not three lines")
     origin, size, root = lines[:3]
     try:
-        check_name(origin)
         decoded = decode_base64(root)
     except VerificationError as error:
         raise VerificationError(Reason.CHECKPOINT_SHAPE, error.detail) from error
+    if not is_name(origin):
+        raise VerificationError(Reason.CHECKPOINT_SHAPE, f"not an origin: {origin[:100]!r}")
     if not _DECIMAL.fullmatch(size) or int(size) > SIZE_MAX:
         raise VerificationError(Reason.CHECKPOINT_SHAPE, f"not a size: {size[:30]!r}")
     if len(decoded) != HASH_SIZE:

@@ -174,10 +174,11 @@ def parse_vkey(text: str) -> NoteKey:
     name, _, rest = text.partition("+")
     key_id, _, material = rest.partition("+")  # Base64 holds "+" too: the first two separate.
     try:
-        check_name(name)
         decoded = decode_base64(material)
     except VerificationError as error:
         raise VerificationError(Reason.NOTE_KEY, f"not name+id+key: {text[:200]!r}") from error
+    if not is_name(name):
+        raise VerificationError(Reason.NOTE_KEY, f"not a key name: {name[:100]!r}")
     key_type = int.from_bytes(decoded[:1], "big")
     if key_type not in {TYPE_ED25519, TYPE_COSIGNATURE}:
         raise VerificationError(Reason.NOTE_KEY, f"{name}: signature type {key_type:#04x}")
@@ -188,18 +189,13 @@ def parse_vkey(text: str) -> NoteKey:
     return key
 
 
-def check_name(name: str) -> None:
-    """Check a key name or origin: 1 to 255 bytes without spaces of any kind, plus and control characters.
-
-    Raises:
-        VerificationError: NOTE_SHAPE.
-    """
+def is_name(name: str) -> bool:
+    """Tell whether this can be a key name or origin: 1 to 255 bytes, no space of any kind, plus, control."""
     try:
         size = len(name.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not 0 < size <= NAME_SIZE_MAX or any(c.isspace() or c == "+" or c < " " for c in name):
-        raise VerificationError(Reason.NOTE_SHAPE, f"not a key name: {name[:100]!r}")
+    except UnicodeEncodeError:  # A lone surrogate.
+        return False
+    return 0 < size <= NAME_SIZE_MAX and not any(c.isspace() or c == "+" or c < " " for c in name)
 
 
 def encode_base64(data: bytes) -> str:
@@ -243,9 +239,8 @@ def _parse_lines(block: str) -> tuple[Signature, ...]:
 
 def _parse_line(line: str) -> Signature:
     name, space, encoded = line.removeprefix(_PREFIX).partition(" ")
-    if not line.startswith(_PREFIX) or not space:
+    if not line.startswith(_PREFIX) or not space or not is_name(name):
         raise VerificationError(Reason.NOTE_SHAPE, f"not a signature line: {line[:100]!r}")
-    check_name(name)
     value = decode_base64(encoded)
     if len(value) <= _KEY_ID_SIZE:
         raise VerificationError(Reason.NOTE_SHAPE, f"no signature after the key id of {name}")
