@@ -1,0 +1,67 @@
+"""`cityproof prove`: carry a stored point away as a file that anyone can verify offline."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.commands.reading import reader_of
+from pipeline.commands.verify import load_policy
+from pipeline.edges.sqlite_points import read_points
+from pipeline.folder import CityFolder
+from pipeline.ports import Point
+from pipeline.verify.prove import Prover
+from pipeline.wire.errors import InputError
+
+
+def parse_time_us(text: str) -> int:
+    """Return POSIX microseconds of an ISO 8601 time; without an offset it is UTC.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            "--at", f"{text!r} is not a time", "Write ISO 8601: 2026-03-02T08:00:00Z."
+        ) from error
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    since = time - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def format_time(time_us: int) -> str:
+    """Return a time as ISO 8601 UTC."""
+    whole = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
+    return whole.isoformat().replace("+00:00", "Z")
+
+
+def find_point(folder: CityFolder, device: str, quantity: str, at_us: int) -> Point:
+    """Return the stored point at exactly this time.
+
+    Raises:
+        InputError: There is none; the message names the nearest ones.
+    """
+    with read_points(folder.points) as points:
+        found = points.at(device, quantity, at_us)
+        if found is not None:
+            return found
+        series = points.find_series(device, quantity)
+        if not series:
+            known = ", ".join(sorted({s.quantity for s in points.series() if s.device == device}))
+            remedy = f"This device has: {known}." if known else "`cityproof series` lists what there is."
+            raise InputError("--device, --quantity", f"no series {quantity} of {device}", remedy)
+        near = " and ".join(format_time(t) for t in points.nearest(device, quantity, at_us))
+        raise InputError("--at", f"no point at {format_time(at_us)}", f"The nearest are at {near}.")
+
+
+def run(directory: Path, device: str, quantity: str, at: str, out: Path) -> int:
+    """Write the proof of one point."""
+    folder = CityFolder(directory)
+    point = find_point(folder, device, quantity, parse_time_us(at))
+    proof = Prover(reader_of(directory), load_policy(folder.policy)).prove(point.ref, quantity, point.time_us)
+    try:
+        out.write_bytes(proof)
+    except OSError as error:
+        raise InputError("--out", f"cannot write {out}: {error.strerror}", "Choose another file.") from error
+    print(f"{out}: {len(proof)} bytes prove {quantity} = {point.value} at {format_time(point.time_us)}")
+    return 0

@@ -1,0 +1,143 @@
+"""Files of the published log: whole files, written durably or not at all."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from pipeline.durable import step
+from pipeline.wire.errors import InputError, UnavailableError
+
+DRAFTS = (
+    ".drafts"  # One folder for all temporary files: what a crash leaves is found without walking the archive.
+)
+
+
+class LocalFiles:
+    """`ports.Files` over a folder. One process writes it; anyone may read."""
+
+    def __init__(self, root: Path) -> None:
+        """Make the folder and drop the drafts of a process that ended in the middle of a write.
+
+        Raises:
+            InputError: The folder cannot be made or written.
+        """
+        self._root = root
+        self._drafts = root / DRAFTS
+        self._numbers = count()
+        self._folders: set[Path] = set()  # Known to exist, durably.
+        try:
+            self._make_folder(self._drafts)
+            for stale in self._drafts.iterdir():
+                stale.unlink()
+        except OSError as error:
+            problem = f"cannot be used: {error.strerror}"
+            raise InputError(str(root), problem, "Name a folder that you may write.") from error
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Write a whole file atomically and durably.
+
+        Raises:
+            UnavailableError: The disk failed or is full; the file is as it was, or whole.
+        """
+        await self.write_many({path: data})
+
+    async def write_many(self, files: Mapping[str, bytes]) -> None:
+        """Write several files, each atomically and in this order; all are durable when it returns.
+
+        Raises:
+            UnavailableError: The disk failed or is full; each file is as it was, or whole.
+        """
+        if files:
+            wanted = {self._resolve(path): data for path, data in files.items()}
+            await asyncio.to_thread(self._write, wanted)
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file's bytes, or None where it is missing.
+
+        Raises:
+            UnavailableError: The disk failed.
+        """
+        target = self._resolve(path)
+        try:
+            return target.read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise UnavailableError(str(target), f"read: {error.strerror}") from error
+
+    def _resolve(self, path: str) -> Path:
+        """Return where a file lies.
+
+        Raises:
+            InputError: The path leads out of the folder or to its drafts.
+        """
+        parts = PurePosixPath(path).parts
+        if "/".join(parts) != path or "\0" in path or any(part[0] == "." for part in parts):
+            raise InputError(
+                path, "not a path inside the folder", "Use names and single slashes, no dots in front."
+            )
+        return self._root.joinpath(*parts)
+
+    def _write(self, files: Mapping[Path, bytes]) -> None:
+        try:
+            for target in files:
+                self._make_folder(target.parent)
+            drafts = [self._draft(data) for data in files.values()]
+            for draft, target in zip(drafts, files, strict=True):
+                # A crash between renames leaves the earlier files new and the later ones old, each whole; the
+                # stage that wrote them writes them again.
+                step("files.rename")
+                draft.replace(target)
+            for folder in dict.fromkeys(target.parent for target in files):
+                # A crash before this may undo renames in the folder. Nobody was told of them yet.
+                step("files.sync")
+                sync_folder(folder)
+            step("files.synced")
+        except OSError as error:
+            raise UnavailableError(str(self._root), f"write: {error.strerror}") from error
+
+    def _draft(self, data: bytes) -> Path:
+        draft = self._drafts / str(next(self._numbers))
+        # A crash from here to the rename leaves a draft, whole or torn, that the next start removes.
+        write_synced(draft, data, 0o644)
+        step("files.draft")
+        return draft
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder and those above it, each durable in the one above."""
+        if folder in self._folders:
+            return
+        if not folder.is_dir():
+            self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
+        self._folders.add(folder)
+
+
+def write_synced(path: Path, data: bytes, mode: int) -> None:
+    """Write a new file and sync its bytes; its name is not durable before its folder is synced.
+
+    Raises:
+        OSError: The file exists, or the disk failed or is full.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,124 @@
+"""The folder of a city on one machine: its trust files, keys, log, state and proofs, all in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.edges.keyfile import load_or_create_key
+from pipeline.identity.authorities import ANY, Authority, format_authorities
+from pipeline.log.note import TYPE_COSIGNATURE, NoteSigner, encode_vkey
+from pipeline.wire.errors import InputError
+from pipeline.wire.keys import SeedSigner
+
+ORIGIN = "demo.cityproof.example/log"
+AUTHORITY = "https://eeb.demo.cityproof.example/"
+WITNESSES = ("eeb", "transport", "outsider")
+QUORUM = 2
+SHARDS = 5
+BOUNDS_S = {"registry_lag_s": 60, "cosign_delay_s": 60, "checkpoint_age_s": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class CityFolder:
+    """Where a city's files stand below one folder."""
+
+    root: Path
+
+    @property
+    def policy(self) -> Path:
+        """Which log and which witnesses a verifier trusts (C2SP tlog-policy)."""
+        return self.root / "policy.txt"
+
+    @property
+    def authorities(self) -> Path:
+        """Who may enrol what."""
+        return self.root / "authorities.txt"
+
+    @property
+    def log(self) -> Path:
+        """The published log: checkpoint, tiles, block bodies."""
+        return self.root / "log"
+
+    @property
+    def state(self) -> Path:
+        """What the stages keep: bus, points, indexes. It can be rebuilt from the bus."""
+        return self.root / "state"
+
+    @property
+    def points(self) -> Path:
+        """The point store."""
+        return self.state / "points.db"
+
+    @property
+    def proofs(self) -> Path:
+        """Point proofs, each a file."""
+        return self.root / "proofs"
+
+    @property
+    def devices(self) -> Path:
+        """What the simulated devices keep: keys and outbox."""
+        return self.root / "devices"
+
+    @property
+    def authority_key(self) -> Path:
+        """The key file of the authority that enrols."""
+        return self.root / "keys" / "authority.key"
+
+    def witness_state(self, name: str) -> Path:
+        """Where a witness keeps the latest checkpoint it has cosigned."""
+        return self.root / "witnesses" / name
+
+
+@dataclass(frozen=True, slots=True)
+class CityKeys:
+    """The signers of a city on one machine."""
+
+    log: NoteSigner
+    authority: SeedSigner
+    witnesses: tuple[NoteSigner, ...]
+
+
+def witness_name(short: str) -> str:
+    """Return a witness's key name."""
+    return f"{short}.demo.cityproof.example/witness"
+
+
+def open_city(root: Path) -> tuple[CityFolder, CityKeys]:
+    """Open a city's folder, and make what it lacks: keys (0600), policy and authorities files.
+
+    Raises:
+        InputError: The folder cannot be made, or a key file is unusable.
+    """
+    folder = CityFolder(root)
+    try:
+        for path in (root, root / "keys", folder.log, folder.state, folder.proofs):
+            path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"cannot make {root}: {error.strerror}"
+        raise InputError("--dir", problem, "Choose a folder you may write to.") from error
+    keys = root / "keys"
+    city_keys = CityKeys(
+        NoteSigner(ORIGIN, load_or_create_key(keys / "log.key", ORIGIN)),
+        load_or_create_key(folder.authority_key, AUTHORITY),
+        tuple(
+            NoteSigner(witness_name(short), load_or_create_key(keys / f"witness-{short}.key", short))
+            for short in WITNESSES
+        ),
+    )
+    _write_trust(folder, city_keys)
+    return folder, city_keys
+
+
+def _write_trust(folder: CityFolder, keys: CityKeys) -> None:
+    """Write the files that name the keys, unless they are there: people may have copied them already."""
+    if not folder.policy.exists():
+        lines = [f"log {encode_vkey(keys.log.key())}"]
+        names = [f"w{number}" for number in range(1, len(keys.witnesses) + 1)]
+        lines += [
+            f"witness {name} {encode_vkey(signer.key(TYPE_COSIGNATURE))}"
+            for name, signer in zip(names, keys.witnesses, strict=True)
+        ]
+        lines += [f"group quorum-group {QUORUM} {' '.join(names)}", "quorum quorum-group"]
+        folder.policy.write_text("\n".join(lines) + "\n", encoding="ascii")
+    if not folder.authorities.exists():
+        authority = Authority(AUTHORITY, keys.authority.public_key, frozenset({ANY}), frozenset({ANY}))
+        folder.authorities.write_text(format_authorities([authority], BOUNDS_S), encoding="ascii")
