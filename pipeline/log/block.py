@@ -22,7 +22,7 @@ FORMATS_VERSION = 1
 
 LABEL_VDS = 395  # RFC 9942: which verifiable data structure.
 VDS_RFC9162_SHA256 = 1
-LABEL_BLOCK = -70002
+LABEL_BLOCK = -70002  # [shard, height, leaf hash of the manifest, number of leaves]
 
 _FRAME_SIZE = 4
 _TOPIC_ID_SIZE = 16
@@ -97,13 +97,18 @@ class SealedBlock:
 
 @dataclass(frozen=True, slots=True)
 class BlockHeader:
-    """Protected header of a signed block, and of every receipt taken from it."""
+    """Protected header of a signed block, and of every receipt taken from it.
+
+    `size`, the number of leaves, is signed here because RFC 9942 leaves a proof's size unsigned, and a path
+    leads to the same root at other sizes too, some of them with another index.
+    """
 
     kid: bytes
     origin: str
     shard: int
     height: int
     manifest_hash: bytes
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class SignedBlock:
     shard: int
     height: int
     manifest_hash: bytes
+    size: int
     root: bytes
     signature: bytes
 
@@ -272,7 +278,7 @@ def sign_block(
                 cose.CLAIM_ISSUER: origin,
                 cose.CLAIM_SUBJECT: _block_subject(manifest.shard, manifest.height),
             },
-            LABEL_BLOCK: [manifest.shard, manifest.height, manifest_leaf_hash],
+            LABEL_BLOCK: [manifest.shard, manifest.height, manifest_leaf_hash, manifest.accepted + 1],
         }
     )
     return _sign(signer, protected, root)
@@ -298,6 +304,7 @@ def parse_signed_block(raw: bytes) -> SignedBlock:
         shard=header.shard,
         height=header.height,
         manifest_hash=header.manifest_hash,
+        size=header.size,
         root=sign1.payload,
         signature=sign1.signature,
     )
@@ -315,15 +322,15 @@ def parse_block_header(protected: bytes) -> BlockHeader:
     if type(vds) is not int or vds != VDS_RFC9162_SHA256:
         raise VerificationError(Reason.COSE_HEADER, "the data structure is not RFC9162_SHA256")
     match header[LABEL_BLOCK]:
-        case [shard, height, manifest_hash] if (
-            _is_uint(shard) and _is_uint(height) and _is_hash(manifest_hash)
+        case [shard, height, manifest_hash, size] if (
+            _is_uint(shard) and _is_uint(height) and _is_hash(manifest_hash) and _is_uint(size)
         ):
             pass
         case _:
-            raise VerificationError(Reason.COSE_HEADER, "not [shard, height, hash of the manifest]")
-    if subject != _block_subject(shard, height):
-        raise VerificationError(Reason.BLOCK_SHAPE, f"the subject is {subject[:80]!r}")
-    return BlockHeader(kid, origin, shard, height, manifest_hash)
+            raise VerificationError(Reason.COSE_HEADER, "not [shard, height, hash of the manifest, size]")
+    if subject != _block_subject(shard, height) or not 0 < size <= LEAVES_MAX:
+        raise VerificationError(Reason.BLOCK_SHAPE, f"subject {subject[:80]!r}, size {size}")
+    return BlockHeader(kid, origin, shard, height, manifest_hash, size)
 
 
 def verify_signed_block(block: SignedBlock, public_key: bytes) -> None:

@@ -74,15 +74,17 @@ def check_receipt(receipt: bytes, leaf_hash: bytes, *, origin: str, public_key: 
     """Check that a receipt of this log is that of the statement with this leaf hash.
 
     Raises:
-        VerificationError: OVERSIZE, CBOR_*, COSE_*, BLOCK_SHAPE, RECEIPT_SHAPE, RECEIPT_ORIGIN, HASH_SIZE,
-            INDEX_OUTSIDE, PATH_LONG, PATH_SHORT, KEY_UNKNOWN, KEY_INVALID, and SIGNATURE_INVALID where it is
-            another statement's.
+        VerificationError: OVERSIZE, CBOR_*, COSE_*, BLOCK_SHAPE, RECEIPT_SHAPE, RECEIPT_ORIGIN, RECEIPT_SIZE,
+            HASH_SIZE, INDEX_OUTSIDE, PATH_LONG, PATH_SHORT, KEY_UNKNOWN, KEY_INVALID, and SIGNATURE_INVALID
+            where it is another statement's.
     """
     sign1 = cose.parse_sign1(receipt, detached=True)
     header = parse_block_header(sign1.protected)
     size, index, path = _parse_proof(sign1.unprotected)
     if header.origin != origin:
         raise VerificationError(Reason.RECEIPT_ORIGIN, f"{header.origin} where {origin} was expected")
+    if size != header.size:
+        raise VerificationError(Reason.RECEIPT_SIZE, f"{size} where the block has {header.size}")
     root = root_from_path(leaf_hash, index, size, path)
     verify_as_log(header.kid, sign1.protected, root, sign1.signature, public_key)
     return Receipt(header.shard, header.height, index, size)

@@ -120,6 +120,7 @@ class Reason(StrEnum):
     GENESIS_SHAPE = "genesis_shape", "Entry 0 is not a genesis of this log."
     RECEIPT_SHAPE = "receipt_shape", "Not a receipt: one inclusion proof, detached payload."
     RECEIPT_ORIGIN = "receipt_origin", "A receipt of another log."
+    RECEIPT_SIZE = "receipt_size", "The receipt's proof is for another size than the signed block's."
     TILE_SHAPE = "tile_shape", "A tile or entry bundle has the wrong size or path."
 
     # Point proofs and stores

@@ -79,7 +79,7 @@ HEADER: dict[Any, Any] = {
     4: KID,
     15: {1: ORIGIN, 2: "shard/3/1234"},
     395: 1,
-    -70002: [3, 1234, MANIFEST_HASH],
+    -70002: [3, 1234, MANIFEST_HASH, 8],
 }
 GENESIS_HEADER: dict[Any, Any] = {
     1: -19,
@@ -363,7 +363,11 @@ def test_a_signed_block_is_the_cose_the_formats_name() -> None:
     block = check_block(RAW)
     assert (block.raw, block.origin, block.shard, block.height) == (RAW, ORIGIN, 3, 1234)
     assert (block.manifest_hash, block.root, block.kid) == (MANIFEST_HASH, ROOT, KID)
+    assert block.size == MANIFEST.accepted + 1 == 8
     assert block.protected == cbor2.dumps(HEADER)
+    for size in (1, 2048):
+        header = HEADER | {-70002: [3, 1234, MANIFEST_HASH, size]}
+        assert check_block(signed(header, ROOT)).size == size
     assert block.signature == RAW[-64:]
 
 
@@ -393,16 +397,22 @@ def test_a_signed_block_is_the_cose_the_formats_name() -> None:
         ({395: 2}, Reason.COSE_HEADER),
         ({395: True}, Reason.COSE_HEADER),
         ({395: 1.0}, Reason.COSE_HEADER),
-        ({-70002: [3, 1235, MANIFEST_HASH]}, Reason.BLOCK_SHAPE),
-        ({-70002: [2, 1234, MANIFEST_HASH]}, Reason.BLOCK_SHAPE),
+        ({-70002: [3, 1235, MANIFEST_HASH, 8]}, Reason.BLOCK_SHAPE),
+        ({-70002: [2, 1234, MANIFEST_HASH, 8]}, Reason.BLOCK_SHAPE),
         ({-70002: [3, 1234]}, Reason.COSE_HEADER),
-        ({-70002: [3, 1234, MANIFEST_HASH, 0]}, Reason.COSE_HEADER),
-        ({-70002: [3.0, 1234, MANIFEST_HASH]}, Reason.COSE_HEADER),
-        ({-70002: [3, -1, MANIFEST_HASH]}, Reason.COSE_HEADER),
-        ({-70002: [3, UINT_MAX + 1, MANIFEST_HASH]}, Reason.COSE_HEADER),
-        ({-70002: [3, 1234, MANIFEST_HASH[:-1]]}, Reason.COSE_HEADER),
-        ({-70002: [3, 1234, MANIFEST_HASH + b"\0"]}, Reason.COSE_HEADER),
-        ({-70002: [3, 1234, "x" * 32]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, MANIFEST_HASH]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, MANIFEST_HASH, 8, 0]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, MANIFEST_HASH, 8.0]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, MANIFEST_HASH, True]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, MANIFEST_HASH, -1]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, MANIFEST_HASH, 0]}, Reason.BLOCK_SHAPE),
+        ({-70002: [3, 1234, MANIFEST_HASH, 2049]}, Reason.BLOCK_SHAPE),
+        ({-70002: [3.0, 1234, MANIFEST_HASH, 8]}, Reason.COSE_HEADER),
+        ({-70002: [3, -1, MANIFEST_HASH, 8]}, Reason.COSE_HEADER),
+        ({-70002: [3, UINT_MAX + 1, MANIFEST_HASH, 8]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, MANIFEST_HASH[:-1], 8]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, MANIFEST_HASH + b"\0", 8]}, Reason.COSE_HEADER),
+        ({-70002: [3, 1234, "x" * 32, 8]}, Reason.COSE_HEADER),
         ({-70002: MANIFEST_HASH}, Reason.COSE_HEADER),
         ({2: [395]}, Reason.COSE_HEADER),
         ({3: 112}, Reason.COSE_HEADER),
@@ -419,9 +429,9 @@ def test_another_header_is_refused_though_well_signed(change: dict[Any, Any], re
 
 def test_a_bool_is_no_number_in_a_header() -> None:
     """CBOR true and 1 are different bytes, though Python holds them equal."""
-    header = HEADER | {15: {1: ORIGIN, 2: "shard/True/1"}, -70002: [True, 1, MANIFEST_HASH]}
+    header = HEADER | {15: {1: ORIGIN, 2: "shard/True/1"}, -70002: [True, 1, MANIFEST_HASH, 8]}
     assert refusal(check_block, signed(header, ROOT)) is Reason.COSE_HEADER
-    header = HEADER | {15: {1: ORIGIN, 2: "shard/1/0"}, -70002: [1, False, MANIFEST_HASH]}
+    header = HEADER | {15: {1: ORIGIN, 2: "shard/1/0"}, -70002: [1, False, MANIFEST_HASH, 8]}
     assert refusal(check_block, signed(header, ROOT)) is Reason.COSE_HEADER
 
 
