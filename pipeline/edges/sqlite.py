@@ -180,7 +180,7 @@ async def open_database(name: str, path: Path, schema: Schema) -> AsyncGenerator
     lock = await asyncio.to_thread(_lock, path)
     try:
         writer = await asyncio.to_thread(_connect_writer, path, schema)
-        database = Database(name, path, writer, await asyncio.to_thread(_connect_reader, path, schema))
+        database = Database(name, path, writer, await asyncio.to_thread(connect_reader, path, schema))
         try:
             yield database
         finally:
@@ -196,7 +196,7 @@ async def attach_database(name: str, path: Path, schema: Schema) -> AsyncGenerat
     Raises:
         InputError: It is missing, or no such database.
     """
-    database = Database(name, path, None, await asyncio.to_thread(_connect_reader, path, schema))
+    database = Database(name, path, None, await asyncio.to_thread(connect_reader, path, schema))
     try:
         yield database
     finally:
@@ -239,7 +239,12 @@ def _connect_writer(path: Path, schema: Schema) -> Connection:
     return connection
 
 
-def _connect_reader(path: Path, schema: Schema) -> Connection:
+def connect_reader(path: Path, schema: Schema) -> Connection:
+    """Open a database for reading only, beside whoever owns it, on the caller's thread.
+
+    Raises:
+        InputError: It is missing, or no such database.
+    """
     if not path.exists():
         raise InputError(str(path), "there is no such file", "Name the folder of a run that has begun.")
     try:

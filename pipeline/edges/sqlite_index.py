@@ -1,0 +1,117 @@
+"""Small durable indexes in SQLite: where each statement's receipt is found, and what was refused."""
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection
+from struct import Struct
+
+from pipeline.durable import step
+from pipeline.edges.sqlite import Database, Schema, open_database
+from pipeline.ports import LeafPlace
+
+RUN_MAX = (
+    1024  # Neighbouring sequences in one row. A block has no more statements; a search looks no farther back.
+)
+LEAF = Struct(">H")
+
+RECEIPTS = Schema(
+    version=1,
+    script="""
+    CREATE TABLE issuer (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE run (issuer INTEGER, epoch INTEGER, first INTEGER, log_offset INTEGER, shard INTEGER NOT NULL,
+                      block_offset INTEGER NOT NULL, leaves BLOB NOT NULL,
+                      PRIMARY KEY (issuer, epoch, first, log_offset)) WITHOUT ROWID;
+    """,
+)
+
+
+class SqliteReceiptIndex:
+    """`ports.ReceiptIndex`: one row for a device's neighbouring sequences in one block, two bytes a statement."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> "AsyncGenerator[SqliteReceiptIndex]":
+        """Open the index as its owner, made on first use.
+
+        Raises:
+            InputError: Another process owns it, or it is no receipt index.
+        """
+        async with open_database("receipts", path, RECEIPTS) as database:
+            yield cls(database)
+
+    async def put(self, rows: Sequence[LeafPlace]) -> None:
+        """Remember rows durably; idempotent, the first row of an identity, in log order, stays.
+
+        Raises:
+            UnavailableError: The disk failed or is full.
+        """
+        if rows:
+            await self._database.write(partial(_put, rows=rows))
+
+    async def find(self, issuer: str, epoch: int, sequence: int) -> LeafPlace | None:
+        """Return where this identity stands, if it does."""
+        return await self._database.read(partial(_find, issuer=issuer, epoch=epoch, sequence=sequence))
+
+
+def _put(connection: Connection, rows: Sequence[LeafPlace]) -> None:
+    by_block: defaultdict[tuple[str, int, int, int, int], dict[int, int]] = defaultdict(dict)
+    for row in rows:
+        block = row.issuer, row.epoch, row.log_offset, row.shard, row.block_offset
+        by_block[block].setdefault(row.sequence, row.leaf)
+    ids: dict[str, int] = {}
+    for (issuer, epoch, log_offset, shard, block_offset), leaves in by_block.items():
+        if issuer not in ids:
+            ids[issuer] = _issuer_id(connection, issuer)
+        connection.executemany(
+            "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (ids[issuer], epoch, first, log_offset, shard, block_offset, packed)
+                for first, packed in _runs(leaves)
+            ],
+        )
+    # A crash here leaves none of these rows; the courier reads their log entries again.
+    step("receipts.inserted")
+
+
+def _runs(leaves: dict[int, int]) -> Iterator[tuple[int, bytes]]:
+    """Yield runs of neighbouring sequences: the first one, and the leaf of each."""
+    first, packed = 0, bytearray()
+    for sequence in sorted(leaves):
+        if packed and (sequence != first + len(packed) // LEAF.size or len(packed) == RUN_MAX * LEAF.size):
+            yield first, bytes(packed)
+            packed.clear()
+        if not packed:
+            first = sequence
+        packed += LEAF.pack(leaves[sequence])
+    if packed:
+        yield first, bytes(packed)
+
+
+def _issuer_id(connection: Connection, name: str) -> int:
+    row = connection.execute("SELECT id FROM issuer WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        row = connection.execute("INSERT INTO issuer (name) VALUES (?) RETURNING id", (name,)).fetchone()
+    return int(row[0])
+
+
+def _find(connection: Connection, issuer: str, epoch: int, sequence: int) -> LeafPlace | None:
+    row = connection.execute(
+        """
+        SELECT first, log_offset, shard, block_offset, leaves FROM run
+        WHERE issuer = (SELECT id FROM issuer WHERE name = ?) AND epoch = ?
+              AND first BETWEEN ? AND ? AND first + length(leaves) / ? > ?
+        ORDER BY log_offset LIMIT 1
+        """,
+        (issuer, epoch, sequence - RUN_MAX + 1, sequence, LEAF.size, sequence),
+    ).fetchone()
+    if row is None:
+        return None
+    first, log_offset, shard, block_offset, leaves = row
+    (leaf,) = LEAF.unpack_from(leaves, (sequence - first) * LEAF.size)
+    return LeafPlace(issuer, epoch, sequence, log_offset, shard, block_offset, leaf)
