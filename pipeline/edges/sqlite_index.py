@@ -12,24 +12,22 @@ from pipeline.durable import step
 from pipeline.edges.sqlite import Database, Schema, open_database
 from pipeline.ports import LeafPlace
 
-RUN_MAX = (
-    1024  # Neighbouring sequences in one row. A block has no more statements; a search looks no farther back.
-)
+RUN_MAX = 1024  # Neighbouring sequences in one row; a search looks no farther back.
 LEAF = Struct(">H")
 
 RECEIPTS = Schema(
     version=1,
     script="""
     CREATE TABLE issuer (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-    CREATE TABLE run (issuer INTEGER, epoch INTEGER, first INTEGER, log_offset INTEGER, shard INTEGER NOT NULL,
-                      block_offset INTEGER NOT NULL, leaves BLOB NOT NULL,
+    CREATE TABLE run (issuer INTEGER, epoch INTEGER, first INTEGER, log_offset INTEGER,
+                      shard INTEGER NOT NULL, block_offset INTEGER NOT NULL, leaves BLOB NOT NULL,
                       PRIMARY KEY (issuer, epoch, first, log_offset)) WITHOUT ROWID;
     """,
 )
 
 
 class SqliteReceiptIndex:
-    """`ports.ReceiptIndex`: one row for a device's neighbouring sequences in one block, two bytes a statement."""
+    """`ports.ReceiptIndex`: a device's neighbouring sequences in one block are one row."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

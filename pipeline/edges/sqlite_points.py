@@ -20,8 +20,9 @@ SCAN_ROWS = 4096
 SCHEMA = Schema(
     version=1,
     script="""
-    CREATE TABLE series (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, device TEXT NOT NULL, subject TEXT NOT NULL,
-                         quantity TEXT NOT NULL, UNIQUE (device, quantity, subject, kind));
+    CREATE TABLE series (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, device TEXT NOT NULL,
+                         subject TEXT NOT NULL, quantity TEXT NOT NULL,
+                         UNIQUE (device, quantity, subject, kind));
     CREATE TABLE points (series INTEGER, time_us INTEGER, value REAL NOT NULL, ref INTEGER NOT NULL,
                          PRIMARY KEY (series, time_us)) WITHOUT ROWID;
     CREATE TABLE superseded (series INTEGER, time_us INTEGER, ref INTEGER, value REAL NOT NULL,
@@ -74,26 +75,41 @@ class PointReader:
         row = self._connection.execute(query, (device, quantity, time_us)).fetchone()
         return row and Point(*row)
 
+    def stored(self, device: str, subject: str, quantity: str, time_us: int) -> tuple[float, int] | None:
+        """Return value and ref of the point at one place of the store, if it has one."""
+        query = (
+            "SELECT value, ref FROM points JOIN series ON series.id = series "
+            "WHERE device = ? AND quantity = ? AND subject = ? AND time_us = ?"
+        )
+        row = self._connection.execute(query, (device, quantity, subject, time_us)).fetchone()
+        return row and (row[0], row[1])
+
     def nearest(self, device: str, quantity: str, time_us: int) -> list[int]:
-        """Return the times of the last point before and the first one after this time, as far as there are."""
-        times = "SELECT {} FROM points JOIN series ON series.id = series WHERE device = ? AND quantity = ? AND time_us {} ?"
-        found = [
-            self._connection.execute(times.format(end, side), (device, quantity, time_us)).fetchone()[0]
-            for end, side in (("max(time_us)", "<"), ("min(time_us)", ">"))
-        ]
-        return [time for time in found if time is not None]
+        """Return the times of the last point before this time and of the first one after it, if any."""
+        before: list[int] = []
+        after: list[int] = []
+        for series in self.find_series(device, quantity):
+            last, first = self._connection.execute(
+                "SELECT (SELECT max(time_us) FROM points WHERE series = ? AND time_us < ?), "
+                "(SELECT min(time_us) FROM points WHERE series = ? AND time_us > ?)",
+                (series.id, time_us) * 2,
+            ).fetchone()
+            before += [last] if last is not None else []
+            after += [first] if first is not None else []
+        return [*sorted(before)[-1:], *sorted(after)[:1]]
 
     def range(self, series: Series, first_us: int, last_us: int, limit: int) -> list[Point]:
-        """Return up to `limit` points of a series from `first_us` to `last_us`, both included, in time order."""
+        """Return up to `limit` points of a series, in time order, both ends of the range included."""
         query = f"{POINT_QUERY} WHERE series = ? AND time_us BETWEEN ? AND ? ORDER BY time_us LIMIT ?"
         return [Point(*row) for row in self._connection.execute(query, (series.id, first_us, last_us, limit))]
 
     def scan(self) -> Iterator[Point]:
-        """Return every stored point, by series and time, in bounded memory and without holding the writer up."""
+        """Yield every stored point, by series and time, in bounded memory; the writer is not held up."""
         after = (-1, 0)
         query = (
             "SELECT series, time_us, kind, device, subject, quantity, time_us, value, ref FROM points "
-            "JOIN series ON series.id = series WHERE (series, time_us) > (?, ?) ORDER BY series, time_us LIMIT ?"
+            "JOIN series ON series.id = series WHERE (series, time_us) > (?, ?) "
+            "ORDER BY series, time_us LIMIT ?"
         )
         while rows := self._connection.execute(query, (*after, SCAN_ROWS)).fetchall():
             yield from (Point(*row[2:]) for row in rows)
