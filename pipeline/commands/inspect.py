@@ -4,8 +4,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.log.block import decode_body, decode_manifest, parse_genesis, parse_signed_block
+from pipeline.log.block import decode_body, parse_signed_block
 from pipeline.log.checkpoint import parse_checkpoint
+from pipeline.log.genesis import parse_genesis
+from pipeline.log.manifest import decode_manifest
 from pipeline.log.merkle import hash_leaf, hash_leaves, root_of
 from pipeline.log.note import parse_note
 from pipeline.log.receipt import parse_receipt

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.log.block import Manifest
+from pipeline.log.manifest import Manifest
 from pipeline.log.merkle import HASH_SIZE
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason

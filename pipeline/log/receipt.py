@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from pipeline.log.block import parse_block_header, verify_as_log
+from pipeline.log.block import parse_block_header
 from pipeline.log.merkle import HASH_SIZE, root_from_path
+from pipeline.log.signing import verify_as_log
 from pipeline.wire import cbor, cose, keys
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason

@@ -15,8 +15,9 @@ from typing import Protocol
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import Registry, check_enrolment
-from pipeline.log.block import Manifest, decode_body, decode_manifest, seal
+from pipeline.log.block import decode_body, seal
 from pipeline.log.chain import ChainTip
+from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import hash_leaf, hash_leaves, root_of
 from pipeline.log.sequences import Place, SignerSequences
 from pipeline.ports import Append, Bus, BusReader, BusWriter, Message

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from pipeline.log.block import Manifest, SignedBlock, decode_body, decode_manifest, parse_signed_block
+from pipeline.log.block import SignedBlock, decode_body, parse_signed_block
+from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.ports import Bus, BusReader, Message
 from pipeline.stages.envelopes import ShardPosition, unwrap_positions
 from pipeline.wire.topics import BLOCKS, LOG

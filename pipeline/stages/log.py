@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import Registry
-from pipeline.log.block import Manifest, decode_body, decode_manifest, sign_block, sign_genesis
+from pipeline.log.block import decode_body, sign_block
 from pipeline.log.chain import ChainTip, check_follows
+from pipeline.log.genesis import sign_genesis
+from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import hash_leaves, root_of
 from pipeline.ports import Append, Bus, BusReader, Message
 from pipeline.stages.envelopes import ShardPosition, unwrap_positions, wrap_positions

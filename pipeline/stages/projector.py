@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import Registry
-from pipeline.log.block import decode_body, decode_manifest
+from pipeline.log.block import decode_body
+from pipeline.log.manifest import decode_manifest
 from pipeline.ports import Bus, Point, PointStore
 from pipeline.stages.follow import LOG_PARTITION, LogEntry, LogFollower, open_follower
 from pipeline.wire.senml import decode_pack, time_us

@@ -5,18 +5,11 @@ from dataclasses import dataclass
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import Registry
-from pipeline.log.block import (
-    Manifest,
-    SignedBlock,
-    decode_body,
-    decode_manifest,
-    parse_genesis,
-    parse_signed_block,
-    verify_genesis,
-    verify_signed_block,
-)
+from pipeline.log.block import SignedBlock, decode_body, parse_signed_block, verify_signed_block
 from pipeline.log.chain import ChainTip, check_follows
 from pipeline.log.checkpoint import open_checkpoint
+from pipeline.log.genesis import parse_genesis, verify_genesis
+from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import hash_leaves, root_of
 from pipeline.log.policy import Policy
 from pipeline.log.sequences import Place, SignerSequences

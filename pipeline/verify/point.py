@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import check_enrolment, record_of
-from pipeline.log.block import Manifest, SignedBlock, decode_manifest, parse_signed_block
+from pipeline.log.block import SignedBlock, parse_signed_block
 from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
+from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import check_inclusion, hash_leaf
 from pipeline.log.policy import Policy
 from pipeline.wire.cbor import decode, encode

@@ -6,8 +6,9 @@ What is made here is checked by whoever verifies it; reading tiles checks them a
 from collections.abc import Sequence
 
 from pipeline.identity.registry import KeyPlace, Registry
-from pipeline.log.block import Manifest, decode_body, decode_manifest, parse_signed_block
+from pipeline.log.block import decode_body, parse_signed_block
 from pipeline.log.checkpoint import open_checkpoint
+from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import BlockTree, hash_leaf, hash_leaves, inclusion_path_at
 from pipeline.log.policy import Policy
 from pipeline.log.tiles import CHECKPOINT_PATH, ReadFile, TileReader, block_path

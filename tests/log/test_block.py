@@ -14,21 +14,16 @@ from nacl.signing import SigningKey
 from pipeline.log.block import (
     BODY_SIZE_MAX,
     LEAVES_MAX,
-    Genesis,
-    Manifest,
     SignedBlock,
     decode_body,
-    decode_manifest,
     encode_body,
-    encode_manifest,
-    parse_genesis,
     parse_signed_block,
     seal,
     sign_block,
-    sign_genesis,
-    verify_genesis,
     verify_signed_block,
 )
+from pipeline.log.genesis import Genesis, parse_genesis, sign_genesis, verify_genesis
+from pipeline.log.manifest import Manifest, decode_manifest, encode_manifest
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.reasons import Reason
