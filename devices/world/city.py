@@ -1,45 +1,164 @@
-"""The whole city: every part advanced minute by minute, and the truth about it."""
+"""The whole city: every part advanced minute by minute, and the truth about it.
+
+Traffic moves first, because its vehicles emit; then the air, whose weather the river and the trucks feel. The
+drinking-water network lies below all of it.
+"""
 
 from collections.abc import Iterator
-from math import pi, sin
-from zlib import crc32
+from dataclasses import replace
 
-from devices.world import district
+from devices.world import district, facilities
+from devices.world.air.config import AirConfig
+from devices.world.air.config import Street as AirStreet
+from devices.world.air.minute import AirMinute, Weather
+from devices.world.air.places import Receptor
+from devices.world.emissions import street_rates
 from devices.world.model import TICK_S, Station, Tick
+from devices.world.network import Network
+from devices.world.ordinary_air import AirField
+from devices.world.river import River
+from devices.world.scenarios import Scenario, version
+from devices.world.traffic import Traffic
+from devices.world.trucks import Trucks
 
-_ORDINARY = {
-    "pm2_5": 35.0, "pm10": 60.0, "so2": 8.0, "no2": 30.0, "o3": 60.0, "co": 500.0, "ch4": 2.0,
-    "wind_speed": 2.5, "wind_from": 135.0, "temperature": 18.0, "humidity": 65.0, "pressure": 1013.0,
-    "rain": 0.1,
-    "ph": 7.4, "dissolved_oxygen": 7.0, "ammonia_nitrogen": 0.5, "permanganate_index": 4.0,
-    "total_phosphorus": 0.1, "total_nitrogen": 2.0, "free_chlorine": 0.5, "turbidity": 20.0,
-    "conductivity": 0.05, "flow_river": 20.0, "flow_pipe": 30.0, "network_pressure": 350e3,
-    "vehicles": 10.0, "occupancy": 15.0, "speed": 9.0, "queue": 20.0, "signal_phase": 1.0, "green_time": 30.0,
-    "door": 0.0, "light": 1.0, "shock": 0.5, "lon": 119.05, "lat": 31.52, "battery": 90.0,
-}  # fmt: skip
+WIND_EVERY = 10  # Minutes between the winds that the truth keeps.
 
 
 class City:
-    """The district in one scenario; everything in it follows from the scenario and the seed."""
+    """The district in one scenario; everything in it follows from the scenario and the seed.
 
-    def __init__(self, scenario: str, seed: int) -> None:
+    `start_s` moves the scenario to another time (UTC, Unix seconds). `air` is the last minute of the air with
+    what each source added and the state of the whole field: for scoring in this process, no sensor sees it.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, start_s: float | None = None) -> None:
         self._scenario = scenario
         self._seed = seed
-        self._time_s = 1_741_046_400.0
-        self.stations: list[Station] = district.stations(trucks=12)
+        self._start_s = scenario.start.timestamp() if start_s is None else start_s
+        self._time_s = self._start_s
+        self.stations = district.stations(scenario.fleet.trucks, scenario.sensor_drift)
+        self._network = Network(seed, self._start_s, scenario.injection)
+        self._river = River(seed, self._start_s, scenario.spill)
+        self._trucks = Trucks(seed, self._start_s, scenario.fleet)
+        self._traffic = Traffic(seed, self._start_s, scenario.traffic_demand)
+        self._leaks = facilities.draw_leaks(seed, self._start_s, scenario.leaks)
+        corridors = facilities.corridor_sources(self._traffic.streets)
+        self._streets = [corridor.name for corridor in corridors]
+        self._sources = [
+            *facilities.plant_sources(),
+            *facilities.small_sources(),
+            *corridors,
+            *(leak.source() for leak in self._leaks),
+        ]
+        self._air = AirField(self._air_config(), _receptors(self.stations), self._sources, seed)
+        self.air: AirMinute | None = None
+        self._winds: list[list[float]] = []
 
     def run(self) -> Iterator[Tick]:
         """Yield one tick after the other, without end."""
         while True:
-            yield Tick(self._time_s, {station.name: self._values(station) for station in self.stations})
-            self._time_s += TICK_S
+            yield self._advance()
+
+    def _advance(self) -> Tick:
+        time_s = self._time_s
+        detected, driven_km, stood_min = self._traffic.advance(time_s)
+        rates = street_rates(time_s, driven_km, stood_min)
+        minute = self._air.advance(time_s, dict(zip(self._streets, rates, strict=True)))
+        values: dict[str, dict[str, float]] = dict(detected)
+        values.update((name, dict(species)) for name, species in minute.species.items())
+        values.update((name, _weather_values(weather)) for name, weather in minute.weather.items())
+        masts = list(minute.weather.values())
+        air_cel = sum(mast.temperature_c for mast in masts) / len(masts)
+        humidity = sum(mast.humidity_pct for mast in masts) / len(masts)
+        rain_mm_h = sum(mast.rain_mm for mast in masts) / len(masts) * 3600.0 / TICK_S
+        sun = district.sunlight(time_s)
+        values.update(self._river.advance(time_s, air_cel=air_cel, rain_mm_h=rain_mm_h, sun=sun))
+        values.update(self._network.values(time_s))
+        values.update(self._trucks.advance(time_s, ambient_cel=air_cel, ambient_humidity=humidity, sun=sun))
+        if round((time_s - self._start_s) / TICK_S) % WIND_EVERY == 0:
+            self._winds.append([time_s, *minute.field.wind_m_s])
+        self.air = minute
+        self._time_s += TICK_S
+        return Tick(time_s, values, air_cel, humidity)
 
     def truth(self) -> dict[str, object]:
-        """Return what only scoring may know."""
-        return {"scenario": self._scenario, "seed": self._seed}
+        """Return what only scoring may know: what is drawn, and what has come of it up to now."""
+        return {
+            "scenario": self._scenario.name,
+            "scenarios_version": version(),
+            "seed": self._seed,
+            "start_s": self._start_s,
+            "until_s": self._time_s,
+            "leaks": [
+                {
+                    "source": leak.name,
+                    "plant": leak.plant,
+                    "quantity": leak.quantity,
+                    "x_m": leak.x_m,
+                    "y_m": leak.y_m,
+                    "z_m": leak.z_m,
+                    "rate_g_s": leak.rate_g_s,
+                    "onset_s": leak.onset_s,
+                    "end_s": leak.end_s,
+                }
+                for leak in self._leaks
+            ],
+            "haze": [],
+            "sources": [
+                {
+                    "name": source.name,
+                    "kind": source.kind,
+                    "listed": source.listed,
+                    "x_m": source.x_m,
+                    "y_m": source.y_m,
+                    "z_m": source.z_m,
+                    "end_m": source.end_m,
+                    "rates_g_s": dict(source.rates_g_s),
+                }
+                for source in self._sources
+            ],
+            "wind_m_s": self._winds,
+            "traffic_demand": self._scenario.traffic_demand,
+            "sensor_drift": self._scenario.sensor_drift,
+            **self._river.truth(),
+            **self._network.truth(),
+            **self._trucks.truth(),
+        }
 
-    def _values(self, station: Station) -> dict[str, float]:
-        phase = crc32(f"{self._seed} {station.name}".encode()) / 2**32
-        swing = 1.0 + 0.2 * sin(2.0 * pi * (self._time_s / 86400.0 + phase))
-        states = ("door", "signal_phase", "lon", "lat")
-        return {q: _ORDINARY[q] * (1.0 if q in states else swing) for q in station.quantities}
+    def _air_config(self) -> AirConfig:
+        streets = tuple(AirStreet(*street.start_m, *street.end_m) for street in self._traffic.streets)
+        return replace(
+            self._scenario.air,
+            width_m=district.WIDTH_M,
+            height_m=district.HEIGHT_M,
+            streets=streets,
+            latitude_deg=district.ORIGIN[1],
+            utc_offset_s=district.UTC_OFFSET_S,
+        )
+
+
+def _receptors(stations: list[Station]) -> list[Receptor]:
+    return [
+        Receptor(
+            name=station.name,
+            x_m=station.x_m,
+            y_m=station.y_m,
+            z_m=station.height_m,
+            weather=station.kind == "weather",
+            end_m=(end.x_m, end.y_m, end.height_m) if end else None,
+        )
+        for station in stations
+        if station.kind in {"air", "weather"}
+        for end in [station.beam_end]
+    ]
+
+
+def _weather_values(weather: Weather) -> dict[str, float]:
+    return {
+        "wind_speed": weather.wind_speed_m_s,
+        "wind_from": weather.wind_from_deg,
+        "temperature": weather.temperature_c,
+        "humidity": weather.humidity_pct,
+        "pressure": weather.pressure_hpa,
+        "rain": weather.rain_mm,
+    }

@@ -5,7 +5,8 @@ for every seed and scenario; what happens on it is not.
 """
 
 import random
-from math import cos, radians, sin, sqrt
+from dataclasses import replace
+from math import cos, pi, radians, sin, sqrt
 
 from devices.world.model import BeamEnd, Station
 from pipeline.wire.quantities import KINDS
@@ -157,9 +158,20 @@ def along_reach(name: str, share: float) -> tuple[float, float]:
     return x0_m + share * (x1_m - x0_m), y0_m + share * (y1_m - y0_m)
 
 
-def stations(trucks: int) -> list[Station]:
-    """Return every station of the district with `trucks` refrigerated trucks, in a fixed order."""
-    return [*_air(), *_beams(), *_weather(), *_gauges(), *_pipes(), *_approaches(), *_trucks(trucks)]
+def sunlight(time_s: float) -> float:
+    """Return the sine of the sun's height over the district, 0 at night (solar time at ORIGIN, UTC given)."""
+    days = time_s / 86400.0
+    declination = radians(-23.44) * cos(2.0 * pi * (days % 365.2425 + 10.0) / 365.2425)
+    hour_angle = 2.0 * pi * (days % 1.0 - 0.5) + radians(ORIGIN[0])
+    latitude = radians(ORIGIN[1])
+    height = sin(latitude) * sin(declination) + cos(latitude) * cos(declination) * cos(hour_angle)
+    return max(0.0, height)
+
+
+def stations(trucks: int, drift: float) -> list[Station]:
+    """Return every station with `trucks` refrigerated trucks, in a fixed order; `drift` as in `Station`."""
+    found = [*_air(), *_beams(), *_weather(), *_gauges(), *_pipes(), *_approaches(), *_trucks(trucks)]
+    return [replace(station, drift=drift) for station in found]
 
 
 _DEPARTMENT_OF = {

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeFloat
 
+from devices.world.air.config import AirConfig
 from pipeline.wire.errors import InputError
 
 FILE = Path(__file__).with_name("scenarios.toml")
@@ -45,6 +46,7 @@ class LeakPlan(_Plan):
     onset_s: Range
     duration_s: Range
     rate_g_s: Range
+    height_m: Range
 
 
 class SpillPlan(_Plan):
@@ -84,6 +86,7 @@ class Scenario(_Plan):
     truth: tuple[str, ...]
     traffic_demand: float = Field(default=1.0, gt=0.0, le=2.0)
     sensor_drift: float = Field(default=1.0, ge=0.0)
+    air: AirConfig = AirConfig()
     leaks: tuple[LeakPlan, ...] = ()
     spill: SpillPlan | None = None
     injection: InjectionPlan | None = None
@@ -98,9 +101,8 @@ class _File(_Plan):
 @cache
 def _load() -> tuple[int, dict[str, Scenario]]:
     file = _File.model_validate(tomllib.loads(FILE.read_text(encoding="utf-8")))
-    return file.version, {
-        name: Scenario.model_validate({"name": name, **plan}) for name, plan in file.scenario.items()
-    }
+    found = {name: Scenario.model_validate({"name": name, **plan}) for name, plan in file.scenario.items()}
+    return file.version, found
 
 
 def version() -> int:
