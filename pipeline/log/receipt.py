@@ -29,12 +29,27 @@ _HASH = b"\x58\x20"
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where a statement stands: in the block at `height` of `shard`, leaf `index` of `size`."""
+    """Verified: where a statement stands, in the block at `height` of `shard`, leaf `index` of `size`."""
 
     shard: int
     height: int
     index: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptClaim:
+    """What a receipt says, nothing of it verified."""
+
+    protected: bytes
+    kid: bytes
+    origin: str
+    shard: int
+    height: int
+    index: int
+    size: int
+    path: list[bytes]
+    signature: bytes
 
 
 def make_receipt(signed_block_raw: bytes, size: int, index: int, path: Sequence[bytes]) -> bytes:
@@ -79,16 +94,36 @@ def check_receipt(receipt: bytes, leaf_hash: bytes, *, origin: str, public_key: 
             HASH_SIZE, INDEX_OUTSIDE, PATH_LONG, PATH_SHORT, KEY_UNKNOWN, KEY_INVALID, and SIGNATURE_INVALID
             where it is another statement's.
     """
+    claim = parse_receipt(receipt)
+    if claim.origin != origin:
+        raise VerificationError(Reason.RECEIPT_ORIGIN, f"{claim.origin} where {origin} was expected")
+    root = root_from_path(leaf_hash, claim.index, claim.size, claim.path)
+    verify_as_log(claim.kid, claim.protected, root, claim.signature, public_key)
+    return Receipt(claim.shard, claim.height, claim.index, claim.size)
+
+
+def parse_receipt(receipt: bytes) -> ReceiptClaim:
+    """Return what a receipt says; without the statement none of it can be verified.
+
+    Raises:
+        VerificationError: OVERSIZE, CBOR_*, COSE_*, BLOCK_SHAPE, RECEIPT_SHAPE, RECEIPT_SIZE.
+    """
     sign1 = cose.parse_sign1(receipt, detached=True)
     header = parse_block_header(sign1.protected)
     size, index, path = _parse_proof(sign1.unprotected)
-    if header.origin != origin:
-        raise VerificationError(Reason.RECEIPT_ORIGIN, f"{header.origin} where {origin} was expected")
     if size != header.size:
         raise VerificationError(Reason.RECEIPT_SIZE, f"{size} where the block has {header.size}")
-    root = root_from_path(leaf_hash, index, size, path)
-    verify_as_log(header.kid, sign1.protected, root, sign1.signature, public_key)
-    return Receipt(header.shard, header.height, index, size)
+    return ReceiptClaim(
+        protected=sign1.protected,
+        kid=header.kid,
+        origin=header.origin,
+        shard=header.shard,
+        height=header.height,
+        index=index,
+        size=size,
+        path=path,
+        signature=sign1.signature,
+    )
 
 
 def _parse_proof(unprotected: dict[object, object]) -> tuple[int, int, list[bytes]]:

@@ -9,7 +9,7 @@ import pytest
 from nacl.signing import SigningKey
 
 from pipeline.log.merkle import BlockTree
-from pipeline.log.receipt import Receipt, check_receipt, make_receipt
+from pipeline.log.receipt import Receipt, check_receipt, make_receipt, parse_receipt
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
 
@@ -81,6 +81,15 @@ def test_a_receipt_is_the_cose_of_rfc_9942() -> None:
     """The block's bytes, the payload detached, and one proof [size, index, path] in the unprotected map."""
     assert make_receipt(SIGNED_BLOCK, 5, 2, PATH) == RECEIPT
     assert check(RECEIPT) == Receipt(shard=3, height=1234, index=2, size=5)
+
+
+def test_what_a_receipt_says_can_be_read_without_the_statement() -> None:
+    """Parsing gives every part; it verifies nothing."""
+    claim = parse_receipt(RECEIPT)
+    assert (claim.kid, claim.origin, claim.shard, claim.height) == (KID, ORIGIN, 3, 1234)
+    assert (claim.index, claim.size, claim.path) == (2, 5, PATH)
+    assert (claim.protected, claim.signature) == (header(), sign(ROOT))
+    assert parse_receipt(receipt_of(PROOF, LEAVES[9])).path == PATH
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 24, 25, 256, 257, 1025])
