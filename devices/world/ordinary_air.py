@@ -20,8 +20,8 @@ class AirField:
         self,
         config: AirConfig,
         receptors: list[Receptor],
-        sources: list[SourceSpec],
-        seed: int,  # noqa: ARG002
+        sources: list[SourceSpec],  # noqa: ARG002 - the real one needs them
+        seed: int,
     ) -> None:
         self._receptors = receptors
         self._seed = seed
