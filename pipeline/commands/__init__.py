@@ -1,1 +1,1 @@
-"""The commands of `cityproof`, one a file: each reads, calls, prints. Heavy imports load where they are used."""
+"""The commands of `cityproof`, one a file: each reads, calls, prints; heavy imports load where used."""

@@ -1,9 +1,8 @@
 """`cityproof fsck`: derive a whole log again from its files, and name every wrong place."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from pipeline.commands.reading import reader_of
 from pipeline.commands.verify import load_authorities, load_policy
@@ -19,7 +18,7 @@ def run(directory: Path, policy: Path | None, authorities: Path | None, *, as_js
         load_policy(policy or directory / "policy.txt"),
         load_authorities(authorities or directory / "authorities.txt"),
     )
-    findings = list(check.run()) if as_json else _with_progress(check)
+    findings = list(check.run()) if as_json or find_spec("rich") is None else _with_progress(check)
     tally = check.tally
     if as_json:
         found = [{"path": f.path, "reason": f.reason, "detail": f.detail} for f in findings]
@@ -44,6 +43,8 @@ def run(directory: Path, policy: Path | None, authorities: Path | None, *, as_js
 
 
 def _with_progress(check: LogCheck) -> list[Finding]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
     columns = ("entries", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("fsck", total=None)

@@ -17,6 +17,7 @@ from pipeline.wire.cose import parse_sign1
 from pipeline.wire.enrolment import decode_enrolment
 from pipeline.wire.errors import InputError, VerificationError
 from pipeline.wire.messages import decode_receipts, decode_refusal
+from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import decode_pack
 from pipeline.wire.statement import CONTENT_ENROLMENT, CONTENT_SENML, parse_statement
 
@@ -136,9 +137,12 @@ def recognise(data: bytes) -> str:
 
 
 def _recognise_sign1(data: bytes) -> str:
-    sign1 = parse_sign1(data, detached=None)
-    if sign1.unprotected:
-        return "receipt"
+    try:
+        sign1 = parse_sign1(data)
+    except VerificationError as error:
+        if error.reason is Reason.COSE_PAYLOAD:
+            return "receipt"
+        raise
     header = cbor.decode(sign1.protected)
     assert isinstance(header, dict)
     if -70002 in header:
@@ -147,7 +151,7 @@ def _recognise_sign1(data: bytes) -> str:
 
 
 def run(file: str, policy: Path | None, authorities: Path | None) -> int:
-    """Decode a file or standard input. Exit 0: it is well-formed; 1: a check failed; 2: it could not be read."""
+    """Decode a file or standard input. Exit 0: well-formed; 1: a check failed; 2: it could not be read."""
     data = _read(file)
     try:
         print(f"{len(data)} bytes")

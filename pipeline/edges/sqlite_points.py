@@ -47,6 +47,16 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """How many points a series has, and from when to when."""
+
+    series: Series
+    points: int
+    first_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class PointCounts:
     """How many points are stored, and how many were superseded by later ones at their place."""
 
@@ -63,6 +73,12 @@ class PointReader:
     def series(self) -> list[Series]:
         """Return every series, ordered by device, quantity and subject."""
         return [Series(*row) for row in self._connection.execute(f"{_SERIES} {_SERIES_ORDER}")]
+
+    def spans(self) -> list[Span]:
+        """Return the span of every series that has points, in the order of `series`."""
+        query = "SELECT series, count(*), min(time_us), max(time_us) FROM points GROUP BY series"
+        spans = {row[0]: row[1:] for row in self._connection.execute(query)}
+        return [Span(series, *spans[series.id]) for series in self.series() if series.id in spans]
 
     def find_series(self, device: str, quantity: str) -> list[Series]:
         """Return the series of a device's quantity: one a subject it has measured."""

@@ -1,0 +1,157 @@
+"""The command `cityproof`. Each command loads what it needs when it runs: `verify` starts in a blink."""
+
+import os
+import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+if find_spec("rich") is None:
+    os.environ.setdefault("TYPER_USE_RICH", "0")  # A light install verifies without it.
+
+import typer
+
+from pipeline.wire.errors import InputError, PipelineError
+
+UNUSABLE = 2
+
+app = typer.Typer(
+    name="cityproof",
+    help="Sensor readings that anyone can verify: from the device's signature to the cosigned log.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+LATEST = Path("demo/latest")
+
+Folder = Annotated[Path, typer.Option("--dir", help="The city's folder, as a demo leaves it.")]
+FolderArgument = Annotated[Path, typer.Argument(help="The city's folder, as a demo leaves it.")]
+Policy = Annotated[
+    Path | None, typer.Option(help="The policy you trust; default: policy.txt beside the files.")
+]
+Authorities = Annotated[
+    Path | None, typer.Option(help="The authorities you trust; default: authorities.txt beside the files.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+@app.command(epilog="Example: cityproof verify demo/latest/proofs/*.proof")
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Proof files.")],
+    policy: Policy = None,
+    authorities: Authorities = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify proofs offline. Exit 0: all valid; 1: one is invalid; 2: one could not be checked."""
+    from pipeline.commands.verify import run
+
+    raise typer.Exit(run(files, policy, authorities, as_json=as_json))
+
+
+@app.command(epilog="Example: cityproof inspect demo/latest/proofs/0000.proof")
+def inspect(
+    file: Annotated[str, typer.Argument(help="A file with any object of ours, or - for standard input.")],
+    policy: Policy = None,
+    authorities: Authorities = None,
+) -> None:
+    """Decode an object step by step, and name the first check that fails."""
+    from pipeline.commands.inspect import run
+
+    raise typer.Exit(run(file, policy, authorities))
+
+
+@app.command(
+    epilog="Example: cityproof prove --device urn:dev:ops:32473-air-01 --quantity no2 "
+    "--at 2026-03-02T08:00:00Z --out no2.proof"
+)
+def prove(
+    device: Annotated[str, typer.Option(help="The device's URN.")],
+    quantity: Annotated[str, typer.Option(help="What it measured.")],
+    at: Annotated[str, typer.Option(help="When: ISO 8601, UTC unless it says otherwise.")],
+    out: Annotated[Path, typer.Option(help="Where the proof goes.")],
+    directory: Folder = LATEST,
+) -> None:
+    """Carry a stored point away as a file that anyone can verify offline."""
+    from pipeline.commands.prove import run
+
+    raise typer.Exit(run(directory, device, quantity, at, out))
+
+
+@app.command(epilog="Example: cityproof series --dir demo/latest")
+def series(
+    directory: Folder = LATEST,
+    device: Annotated[str | None, typer.Option(help="Only this device's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what there is: devices, quantities, spans, numbers of points."""
+    from pipeline.commands.series import run
+
+    raise typer.Exit(run(directory, device, as_json=as_json))
+
+
+@app.command(epilog="Example: cityproof fsck demo/latest")
+def fsck(
+    directory: FolderArgument = LATEST,
+    policy: Policy = None,
+    authorities: Authorities = None,
+    as_json: AsJson = False,
+) -> None:
+    """Derive a whole log again from its files, and name every wrong place. Exit 0: clean; 1: not."""
+    from pipeline.commands.fsck import run
+
+    raise typer.Exit(run(directory, policy, authorities, as_json=as_json))
+
+
+@app.command(epilog="Example: cityproof audit demo/latest")
+def audit(directory: FolderArgument = LATEST, as_json: AsJson = False) -> None:
+    """Compare every stored point with what its device signed. Exit 0: all agree; 1: some do not."""
+    from pipeline.commands.audit import run
+
+    raise typer.Exit(run(directory, as_json=as_json))
+
+
+@app.command(epilog="Example: cityproof demo --seconds 30 --seed 7 --scenario stack-leak")
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after so long; else at Ctrl-C.")] = None,
+    scenario: Annotated[str, typer.Option(help="What happens; see `cityproof scenarios`.")] = "calm",
+    seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 7,
+    speed: Annotated[float, typer.Option(min=0, help="Simulated seconds a second.")] = 60.0,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="A city's folder to begin or go on in; default: a new one.")
+    ] = None,
+    headless: Annotated[bool, typer.Option(help="No table: the summary alone, on standard output.")] = False,
+    summary: Annotated[Path | None, typer.Option(help="Write the summary to this file, as JSON.")] = None,
+) -> None:
+    """Run a whole city here: sensors, broker, log, witnesses; then prove, alter and find."""
+    import asyncio
+
+    from pipeline.commands.demo.run import Plan, default_root, run
+
+    plan = Plan(directory or default_root(), scenario, seed, speed, seconds, headless, summary)
+    raise typer.Exit(asyncio.run(run(plan)))
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one line, and exits with 2."""
+    for entry_point in entry_points(group="cityproof.commands"):
+        app.registered_commands += entry_point.load().registered_commands
+    try:
+        app()
+    except* InputError as group:
+        _fail(group)
+    except* PipelineError as group:
+        _fail(group)
+
+
+def _fail(group: BaseExceptionGroup[PipelineError]) -> None:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    sys.stderr.write(f"cityproof: {error}\n")
+    sys.exit(UNUSABLE)
+
+
+if __name__ == "__main__":
+    main()
