@@ -63,9 +63,7 @@ def run(directory: Path, *, as_json: bool) -> int:
             place = finding.place
             where = f"{place.device} {place.quantity} {format_time(place.time_us)}"
             print(f"{finding.reason.value}: {where}: signed {finding.signed}, stored {finding.stored}")
-        print(
-            f"{matched} points compared with their leaves, {len(findings)} differ, {foreign} have no leaf"
-        )
+        print(f"{matched} points compared with their leaves, {len(findings)} differ, {foreign} have no leaf")
     return DIFFERS if findings or foreign else AGREES
 
 
