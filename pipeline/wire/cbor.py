@@ -65,12 +65,12 @@ def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its t
         left -= 1
         major, argument = head >> 5, head & 31
         if major == _SIMPLE:
-            if is_key:
-                _refuse(Reason.CBOR_KEY_TYPE, start)
             if head not in (_FALSE, _TRUE):
                 position = _check_rare(
                     data, start, detached=null_payload and _stands_for_payload(data, left, outer)
                 )
+            if is_key:
+                _refuse(Reason.CBOR_KEY_TYPE, start)
             continue
         if argument > 23:
             if argument > 27:
