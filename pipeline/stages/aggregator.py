@@ -42,6 +42,7 @@ CLOSE_AFTER_S = 0.5
 STATEMENTS_MAX = 1024
 BODY_BYTES_MAX = 900_000
 REFUSED_MAX = 4096
+REFUSED_BYTES_MAX = 4_000_000
 SNAPSHOT_EVERY = 64
 SNAPSHOT_CHUNK_BYTES = 512 * 1024
 READ_MAX = 256
@@ -133,6 +134,7 @@ class _OpenBlock:
     body_bytes: int = 0
     equivocations: list[int] = field(default_factory=list[int])
     refused: list[Refused] = field(default_factory=list[Refused])
+    refused_bytes: int = 0
     duplicates: list[Duplicate] = field(default_factory=list[Duplicate])
 
 
@@ -157,6 +159,7 @@ class Sealer:
         self.tip = tip
         self.block_offset = block_offset
         self._parse = StatementParser().parse
+        self._issuers: set[str] = set()  # Of this shard, and admitted before: as many as keys are enrolled.
         self._open: _OpenBlock | None = None
 
     @property
@@ -172,6 +175,7 @@ class Sealer:
             len(block.leaves) >= STATEMENTS_MAX
             or block.body_bytes >= BODY_BYTES_MAX - STATEMENT_SIZE_MAX
             or len(block.refused) + len(block.duplicates) >= REFUSED_MAX
+            or block.refused_bytes >= REFUSED_BYTES_MAX
         )
 
     def step(self, message: Message) -> None:
@@ -185,7 +189,9 @@ class Sealer:
             statement = self._read(message, raw)
             place = self._place_admitted(statement, hash_leaf(raw), message.timestamp_ms)
         except VerificationError as refusal:
-            block.refused.append(_refused(message, refusal.reason))
+            refused = _refused(message, refusal.reason)
+            block.refused.append(refused)
+            block.refused_bytes += len(refused.head)
             return
         if place is Place.DUPLICATE:
             block.duplicates.append(_duplicate(message, statement))
@@ -199,19 +205,21 @@ class Sealer:
         if message.value[0] != 0:
             raise VerificationError(Reason.OVERSIZE)
         statement = self._parse(raw)
-        if self.shard != REGISTRY_SHARD and shard_of(statement.issuer, self.shards) != self.shard:
-            raise VerificationError(Reason.SHARD_WRONG, statement.issuer)
+        issuer = statement.issuer
+        if issuer not in self._issuers and self.shard not in (REGISTRY_SHARD, shard_of(issuer, self.shards)):
+            raise VerificationError(Reason.SHARD_WRONG, issuer)
         return statement
 
     def _place_admitted(self, statement: Statement, leaf_hash: bytes, arrival_ms: int) -> Place:
         """Check a statement and find its place among its signer's others."""
-        identity = statement.issuer, statement.epoch, statement.sequence
-        if self.shard == REGISTRY_SHARD and self.signers.find(*identity) == leaf_hash:
+        issuer, epoch, sequence = statement.issuer, statement.epoch, statement.sequence
+        if self.shard == REGISTRY_SHARD and self.signers.find(issuer, epoch, sequence) == leaf_hash:
             return Place.DUPLICATE  # Admission would refuse it, because its key is known by now.
         self.admission.admit(statement, arrival_ms)
-        place = self.signers.place(*identity, leaf_hash)
+        place = self.signers.place(issuer, epoch, sequence, leaf_hash)
         if place is Place.NEW:
             self.admission.accept(statement, leaf_hash)
+            self._issuers.add(statement.issuer)
         return place
 
     def seal(self) -> list[Append]:

@@ -1,0 +1,1 @@
+"""`cityproof bench`: ratios measured in one run, since absolute times travel badly."""
