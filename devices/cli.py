@@ -1,7 +1,9 @@
 """The devices' commands: `simulate`, `replay`, `scenarios`. They read, call one function, and print."""
 
 import json
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +62,7 @@ def simulate(
 
         site = open_site(broker, policy, enrol, directory)
         plan = Plan(scenario, seed, speed, seconds, faults, truth or directory / "truth.json")
-        with _stop_on_signal() as stopping, _Reporter(status) as reporter:
+        with _stop_on_signal() as stopping, _Reporter(status, stopping) as reporter:
             reporter.end(run(site, plan, stopping, reporter.report))
 
 
@@ -95,7 +97,7 @@ def replay(
 
         site = open_site(broker, policy, enrol, directory)
         wanted = Import(table, mapping, _position(position))
-        with _stop_on_signal() as stopping, _Reporter(status) as reporter:
+        with _stop_on_signal() as stopping, _Reporter(status, stopping) as reporter:
             summary = run(site, wanted, stopping, reporter.report)
             reporter.end(summary)
     if summary["waiting"] or summary["parked"]:
@@ -158,8 +160,9 @@ def _stop_on_signal() -> Iterator[Event]:
 class _Reporter:
     """Shows statuses: a live line for people, JSON lines for programs, or nothing."""
 
-    def __init__(self, style: Literal["text", "json", "none"]) -> None:
+    def __init__(self, style: Literal["text", "json", "none"], stopping: Event) -> None:
         self._style = style
+        self._stopping = stopping
         self._live: Any = None
 
     def __enter__(self) -> Self:
@@ -177,7 +180,7 @@ class _Reporter:
     def report(self, status: dict[str, Any]) -> None:
         """Show a status."""
         if self._style == "json":
-            typer.echo(json.dumps(status))
+            self._write(status)
         elif self._live is not None:
             self._live.update(_line(status))
 
@@ -185,9 +188,16 @@ class _Reporter:
         """Show how it ended."""
         if self._style == "json":
             brief = {name: value for name, value in summary.items() if name != "by_device"}
-            typer.echo(json.dumps({"phase": "done"} | brief))
+            self._write({"phase": "done"} | brief)
         elif self._style == "text":
             typer.echo(_line({"phase": "done"} | summary))
+
+    def _write(self, status: dict[str, Any]) -> None:
+        try:
+            typer.echo(json.dumps(status))
+        except BrokenPipeError:  # Whoever started us is gone: drain, and end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self._stopping.set()
 
 
 def _line(status: dict[str, Any]) -> str:

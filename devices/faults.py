@@ -312,8 +312,8 @@ def _parse_faults(wanted: str) -> list[tuple[str, int]]:
         return [(name, 1) for name in FAULTS]
     parsed = []
     for item in wanted.split(","):
-        name, _, devices = item.strip().partition(":")
-        if name not in FAULTS or not (devices or "1").isdecimal():
+        name, colon, devices = item.strip().partition(":")
+        if name not in FAULTS or (colon and not devices.isdecimal()):
             raise InputError(
                 "--faults",
                 f"not a fault: {item!r}",

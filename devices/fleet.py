@@ -6,12 +6,12 @@ without a verified receipt.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from random import Random
 
+from devices.counts import Counts
 from devices.device import Chain, Device, Signed, new_epoch
 from devices.faults import Fault, Injection
 from devices.link import Arrival, Link
@@ -48,45 +48,6 @@ class LogKey:
 
     origin: str
     public_key: bytes
-
-
-@dataclass(slots=True)
-class Counts:
-    """What one signer has sent and heard in this process, in records.
-
-    Attributes:
-        published: Records over the distinct byte strings sent, a fault's included; undecodable ones count 1.
-        receipted: Records of statements that a verified receipt covers.
-        duplicates: Records of byte strings that a fault sent again.
-        statements: Statements sent, each once.
-        resent: How often a statement was sent again for want of an answer.
-        injected: Expected reason -> records of a fault's bytes that must be refused for it.
-        answered: Reason -> records of a fault's bytes that were refused, as heard.
-        parked: Reason -> records of the signer's own statements that were refused.
-        unheeded: Why an answer changed nothing -> how many.
-    """
-
-    published: int = 0
-    receipted: int = 0
-    duplicates: int = 0
-    statements: int = 0
-    resent: int = 0
-    injected: Counter[str] = field(default_factory=Counter)
-    answered: Counter[str] = field(default_factory=Counter)
-    parked: Counter[str] = field(default_factory=Counter)
-    unheeded: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def waiting(self) -> int:
-        """Records that were sent and have no answer yet."""
-        return self.published - self.receipted - self.answered.total() - self.parked.total()
-
-    def add(self, other: "Counts") -> None:
-        """Add another signer's counts to these."""
-        for name in ("published", "receipted", "duplicates", "statements", "resent"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("injected", "answered", "parked", "unheeded"):
-            getattr(self, name).update(getattr(other, name))
 
 
 @dataclass(slots=True)
@@ -131,6 +92,7 @@ class Fleet:
         self._by_digest: dict[bytes, Waiting] = {}
         self._by_identity: dict[Identity, Waiting] = {}
         self._clones: dict[Identity, list[Waiting]] = {}
+        self._overtaken: set[str] = set()
         self.members: dict[str, Member] = {}
 
     def join(self, signers: Iterable[tuple[Signer, str, str]], *, authority: bool = False) -> None:
@@ -201,9 +163,25 @@ class Fleet:
         for stored, why in parked.values():
             if self._forget(stored.signed):
                 self.members[stored.signed.issuer].counts.parked[why] += stored.signed.records
+        self._begin_again()
         now_s = time.monotonic()
         self._load(now_s)
         self._send(link, now_s)
+
+    def _begin_again(self) -> None:
+        """Begin new epochs for devices under whose sequences other bytes stand: their state was not the last.
+
+        An outbox that was restored from a copy comes here, and so does a device whose key was copied.
+        """
+        fresh: dict[str, Chain] = {}
+        for issuer in self._overtaken:
+            device = self.members[issuer].device
+            receipted = self._outbox.receipted(issuer)
+            device.chain = new_epoch(time.time(), before=device.chain.epoch, receipted=receipted)
+            fresh[issuer] = device.chain
+        if fresh:
+            self._outbox.begin(fresh)
+            self._overtaken.clear()
 
     def enrol(
         self,
@@ -229,22 +207,19 @@ class Fleet:
                 fresh.append(signer.sign_enrolment(enrolment))
                 notes[name] = fresh[-1].leaf_hash
         self.turn(link, fresh, notes=notes)
-        while not (self.idle and link.ready.is_set()) and time.monotonic() < deadline_s:
+        while not link.ready.is_set() or self._outbox.is_waiting(authority):
+            if time.monotonic() >= deadline_s:
+                problem = link.problem or "no answer to the enrolments: is the log running?"
+                raise InputError(
+                    "--broker", problem, "Start the pipeline and run this again; nothing is lost."
+                )
             self.turn(link, wait_s=0.05)
             turned()
-        if not (self.idle and link.ready.is_set()):
-            problem = link.problem or "no answer to the enrolments: is the log running?"
-            raise InputError("--broker", problem, "Start the pipeline, then run this again; nothing is lost.")
         for signed in fresh:
             held = self._outbox.find_leaf(authority, signed.leaf_hash)
-            if (
-                held and held.parked and held.parked != Reason.KEY_KNOWN
-            ):  # Known: a lost outbox, the key kept.
-                raise InputError(
-                    "--enrol",
-                    f"an enrolment by {authority} is refused: {held.parked}",
-                    "Check the authorities file.",
-                )
+            if held and held.parked != Reason.KEY_KNOWN:  # Known already: only the outbox was lost.
+                problem = f"an enrolment by {authority} is refused: {held.parked}"
+                raise InputError("--enrol", problem, "Check the authorities file.")
 
     def _load(self, now_s: float) -> None:
         """Take statements from the outbox into the schedule: new ones, at the start those of earlier runs."""
@@ -375,6 +350,9 @@ class Fleet:
             self._answer_injected(waiting, reason)
         else:
             parked[waiting.row] = Stored(waiting.row, waiting.signed, reason), reason
+            epoch = self.members[issuer].device.chain.epoch
+            if reason == Reason.EQUIVOCATION and waiting.signed.epoch == epoch:
+                self._overtaken.add(issuer)
 
     def _answer_injected(self, waiting: Waiting, reason: str) -> None:
         signed = waiting.signed

@@ -3,11 +3,13 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 from devices.device import Signed
-from devices.fleet import Counts, Fleet
+from devices.fleet import Fleet
+from devices.outbox import Outbox
 
 STATUS_S = 1.0
 
@@ -52,23 +54,24 @@ class Journal:
         """Report the status now."""
         self._sends.flush()
         status = {"phase": phase, "time_s": round(time.time(), 3), "link": link_problem or "connected"}
-        self._report(status | more | {"in_flight": fleet.in_flight} | describe(fleet.totals()))
+        self._report(status | more | {"in_flight": fleet.in_flight} | fleet.totals().describe())
 
-    def summarise(self, fleet: Fleet, **more: Any) -> dict[str, Any]:
-        """Write and return the summary of a run."""
+    def summarise(self, fleet: Fleet, outbox: Outbox, **more: Any) -> dict[str, Any]:
+        """Write and return the summary of a run; `ever` is what became of all this outbox ever held."""
         self._sends.flush()
-        summary = describe(fleet.totals()) | {
+        summary = fleet.totals().describe() | {
             "started_s": round(self._started_s, 3),
             "ended_s": round(time.time(), 3),
             "devices": sum(not member.authority for member in fleet.members.values()),
             **more,
+            "ever": asdict(outbox.totals()),
             "faulty": {
                 issuer: [fault.name for fault in member.faults]
                 for issuer, member in fleet.members.items()
                 if member.faults
             },
             "by_device": {
-                issuer: describe(member.counts)
+                issuer: member.counts.describe()
                 for issuer, member in fleet.members.items()
                 if not member.authority
             },
@@ -77,19 +80,3 @@ class Journal:
         draft.write_text(json.dumps(summary, indent=1), encoding="utf-8")
         draft.replace(self._folder / "summary.json")  # Whoever waits for the file sees all of it.
         return summary
-
-
-def describe(counts: Counts) -> dict[str, Any]:
-    """Return counts as JSON; `refused` is what must be refused and why, `answered` what was, as heard."""
-    return {
-        "published": counts.published,
-        "receipted": counts.receipted,
-        "waiting": counts.waiting,
-        "refused": dict(sorted(counts.injected.items())),
-        "answered": dict(sorted(counts.answered.items())),
-        "parked": {reason: records for reason, records in sorted(counts.parked.items()) if records},
-        "duplicates": counts.duplicates,
-        "statements": counts.statements,
-        "resent": counts.resent,
-        "unheeded": dict(sorted(counts.unheeded.items())),
-    }

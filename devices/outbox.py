@@ -59,10 +59,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a signer has had receipted, in statements and records."""
+    """What became of everything since the outbox was made, in records; `parked` by reason."""
 
-    statements: int
-    records: int
+    receipted: int
+    waiting: int
+    parked: dict[str, int]
 
 
 class Outbox:
@@ -117,13 +118,6 @@ class Outbox:
             "SELECT epoch, sequence, previous FROM device WHERE issuer = ?", (issuer,)
         ).fetchone()
         return Chain(*row) if row else None
-
-    def totals(self, issuer: str) -> Totals:
-        """Return what a signer has had receipted since the outbox was made."""
-        row = self._db.execute(
-            "SELECT statements, records FROM device WHERE issuer = ?", (issuer,)
-        ).fetchone()
-        return Totals(*row) if row else Totals(0, 0)
 
     def receipted(self, issuer: str) -> bytes | None:
         """Return the leaf hash of a signer's last receipted statement, if it has one."""
@@ -215,19 +209,20 @@ class Outbox:
         ).fetchone()
         return _stored(row) if row else None
 
-    def waiting(self) -> tuple[int, int]:
-        """Return how many statements wait for a receipt, and how many records they hold."""
-        row = self._db.execute(
-            "SELECT count(*), total(records) FROM statement WHERE parked IS NULL"
-        ).fetchone()
-        return int(row[0]), int(row[1])
-
-    def parked(self) -> dict[str, int]:
-        """Return the records of parked statements by reason."""
-        rows = self._db.execute(
-            "SELECT parked, sum(records) FROM statement WHERE parked IS NOT NULL GROUP BY parked"
+    def is_waiting(self, issuer: str) -> bool:
+        """Tell whether any statement of a signer waits for a receipt."""
+        query = (
+            "SELECT EXISTS (SELECT 1 FROM statement s JOIN device d ON d.id = s.device"
+            " WHERE d.issuer = ? AND s.parked IS NULL)"
         )
-        return dict(rows.fetchall())
+        return bool(self._db.execute(query, (issuer,)).fetchone()[0])
+
+    def totals(self) -> Totals:
+        """Return what became of everything."""
+        (receipted,) = self._db.execute("SELECT total(records) FROM device").fetchone()
+        groups = "SELECT parked, sum(records) FROM statement GROUP BY parked"
+        records = dict(self._db.execute(groups).fetchall())
+        return Totals(int(receipted), records.pop(None, 0), records)
 
     def note(self, name: str) -> bytes | None:
         """Return the value remembered under a name."""

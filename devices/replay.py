@@ -64,7 +64,7 @@ def replay(site: Site, wanted: Import, stopping: Event, report: Report) -> dict[
         fleet.join(site.signers((source.issuer, source.subject) for source in sources))
         with Link(site.broker, f"cityproof-{authority}", fleet.subscriptions, Random()) as link:
             _replay(table, survey, fleet, link, journal, outbox, authority, stopping)
-        return journal.summarise(fleet, table=wanted.table.name, values=survey.values)
+        return journal.summarise(fleet, outbox, table=wanted.table.name, values=survey.values)
 
 
 def _replay(

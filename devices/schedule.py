@@ -17,7 +17,7 @@ from pipeline.wire.reasons import Reason
 RESEND_FIRST_S = 5.0
 RESEND_MAX_S = 120.0
 RECONNECT_SPREAD_S = 2.0
-IN_FLIGHT_PER_ISSUER = 16
+IN_FLIGHT_PER_ISSUER = 32
 
 
 def backoff_s(

@@ -106,6 +106,7 @@ def simulate(site: Site, plan: Plan, stopping: Event, report: Report) -> dict[st
             run.drain(stopping)
         return journal.summarise(
             fleet,
+            outbox,
             scenario=plan.scenario,
             seed=plan.seed,
             simulated_from_s=run.from_s,
