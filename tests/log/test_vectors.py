@@ -1,4 +1,4 @@
-"""Our own vectors: they are what the generator makes, mean what they say, and are refused for their reasons."""
+"""Our own vectors: what the generator makes, meaning what they say, each refusal for its reason."""
 
 import importlib.util
 import json
