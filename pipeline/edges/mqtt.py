@@ -1,0 +1,373 @@
+"""MQTT edge: the only module of the pipeline that imports paho.
+
+paho reads and writes in a thread of its own; what comes in is handed to the event loop in batches. Every
+connection is a new client of the same id and a new generation: what an earlier one left open is dropped.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from pipeline.ports import Delivery
+from pipeline.wire.errors import UnavailableError
+
+KEEPALIVE_S = 20
+CONNECT_TIMEOUT_S = 5.0
+OPEN_TIMEOUT_S = 10.0
+RETRY_FIRST_S = 0.2
+RETRY_MAX_S = 10.0
+QUEUE_MAX = 8192  # Messages received and not yet taken; twice the broker's in-flight window or more.
+QUEUE_BYTES_MAX = 32 * 1024 * 1024
+IN_FLIGHT_MAX = 64
+PAYLOAD_SIZE_MAX = 1024 * 1024
+
+T = TypeVar("T")
+
+
+class _Handover(Generic[T]):
+    """Carries items from paho's thread to the event loop; those that come together wake it once."""
+
+    def __init__(self, take: Callable[[Sequence[T]], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._take = take
+        self._lock = Lock()
+        self._items: list[T] = []
+
+    def put(self, item: T) -> None:
+        """Hand an item over, from any thread."""
+        with self._lock:
+            self._items.append(item)
+            first = len(self._items) == 1
+        if first:
+            self._loop.call_soon_threadsafe(self._flush)
+
+    def _flush(self) -> None:
+        with self._lock:
+            items, self._items = self._items, []
+        self._take(items)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the broker is, and who connects to it."""
+
+    host: str
+    port: int
+    client_id: str
+
+
+class _Session:
+    """Connects, and connects again with exponential back-off and jitter, for as long as it is open.
+
+    Attributes:
+        generation: Which connection this is, from 1; it rises with each.
+        client: paho's client of a connection that is ready, else None.
+        problem: Why there is no connection, for people.
+    """
+
+    def __init__(
+        self, address: Address, topics: Sequence[str], *, persistent: bool, keepalive_s: int
+    ) -> None:
+        self._address = address
+        self._topics = topics
+        self._persistent = persistent
+        self._keepalive_s = keepalive_s
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        self.generation = 0
+        self.client: Client | None = None
+        self.ready = asyncio.Event()
+        self.problem = "not connected yet"
+        self.on_message: Callable[[int, MQTTMessage], None] | None = None
+        self.on_published: Callable[[int, int], None] | None = None
+        self.on_ended: Callable[[], None] | None = None
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncGenerator[None]:
+        """Keep a connection up inside the context, which begins with the first one.
+
+        Raises:
+            UnavailableError: There is none within some seconds.
+        """
+        task = asyncio.create_task(self._run())
+        try:
+            try:
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    await self.ready.wait()
+            except TimeoutError:
+                where = f"MQTT broker {self._address.host}:{self._address.port}"
+                raise UnavailableError(where, self.problem) from None
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def restart(self) -> None:
+        """Give this connection up for a new one: the broker sends what was not acknowledged again."""
+        if self.client is not None:
+            self.client.disconnect()
+
+    async def _run(self) -> None:
+        retry_s = 0.0
+        while True:
+            self.generation += 1
+            self._ended.clear()
+            client = self._new_client(self.generation)
+            try:
+                await self._connect(client)
+                await self._ended.wait()
+            finally:
+                was_ready = self.ready.is_set()
+                self.ready.clear()
+                self.client = None
+                client.disconnect()
+                await asyncio.shield(asyncio.to_thread(client.loop_stop))
+                if self.on_ended is not None:
+                    self.on_ended()
+            retry_s = RETRY_FIRST_S if was_ready else min(max(RETRY_FIRST_S, retry_s * 2), RETRY_MAX_S)
+            # Jitter: all that one broker's end has disconnected must not come back together.
+            await asyncio.sleep(retry_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+
+    async def _connect(self, client: Client) -> None:
+        host, port = self._address.host, self._address.port
+        try:
+            await asyncio.to_thread(client.connect, host, port, self._keepalive_s)
+        except OSError as error:
+            self.problem = f"it cannot be reached: {error.strerror or error}"
+            self._ended.set()
+            return
+        client.loop_start()
+
+    def _new_client(self, generation: int) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._address.client_id,
+            clean_session=not self._persistent,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,  # Its own retry has no jitter, and mixes the generations up.
+            manual_ack=True,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(IN_FLIGHT_MAX)
+
+        def tell(work: Callable[..., None], *arguments: object) -> None:
+            self._loop.call_soon_threadsafe(work, *arguments)
+
+        def connected(_client: Client, _data: object, _flags: object, code: Any, _properties: object) -> None:
+            if code.is_failure:
+                tell(self._end, generation, f"it refuses the connection: {code}")
+            elif self._topics:
+                client.subscribe([(topic, 1) for topic in self._topics])
+            else:
+                tell(self._begin, generation, client)
+
+        def subscribed(_client: Client, _data: object, _id: int, codes: Any, _properties: object) -> None:
+            if any(code.is_failure for code in codes):
+                tell(self._end, generation, "it refuses a subscription")
+            else:
+                tell(self._begin, generation, client)
+
+        def message(_client: Client, _data: object, received: MQTTMessage) -> None:
+            if self.on_message is not None:
+                self.on_message(generation, received)
+
+        def published(_client: Client, _data: object, message_id: int, *_: object) -> None:
+            if self.on_published is not None:
+                self.on_published(generation, message_id)
+
+        def disconnected(_client: Client, _data: object, _flags: object, code: Any, *_: object) -> None:
+            tell(self._end, generation, f"the connection ended: {code}")
+
+        client.on_connect = connected
+        client.on_subscribe = subscribed
+        client.on_message = message
+        client.on_publish = published
+        client.on_disconnect = disconnected
+        return client
+
+    def _begin(self, generation: int, client: Client) -> None:
+        if generation == self.generation and not self._ended.is_set():
+            self.client = client
+            self.problem = ""
+            self.ready.set()
+
+    def _end(self, generation: int, problem: str) -> None:
+        if generation == self.generation and not self._ended.is_set():
+            self.problem = problem
+            self._ended.set()
+
+
+class MqttInbox:
+    """`ports.Inbox` over a persistent session.
+
+    The queue is bounded and never holds paho's thread up, so that keep-alive goes on whatever happens behind
+    it. What finds the queue full is neither kept nor acknowledged; when the queue has been emptied, a new
+    connection makes the broker send it again.
+    """
+
+    def __init__(self, session: _Session, queue_max: int) -> None:
+        self._session = session
+        self._queue_max = queue_max
+        self._queue: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        self._handover = _Handover(self._take)
+        self._lock = Lock()
+        self._waiting = 0  # Messages and bytes on their way to the caller, counted in both threads.
+        self._waiting_bytes = 0
+        self._overflowed = False
+        self.put_back = 0  # Messages left to the broker because the queue was full.
+        session.on_message = self._receive
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        host: str,
+        port: int,
+        client_id: str,
+        topics: Sequence[str],
+        *,
+        queue_max: int = QUEUE_MAX,
+        keepalive_s: int = KEEPALIVE_S,
+    ) -> "AsyncGenerator[MqttInbox]":
+        """Subscribe, and stay subscribed while the context lasts.
+
+        Raises:
+            UnavailableError: There is no connection within some seconds.
+        """
+        session = _Session(Address(host, port, client_id), topics, persistent=True, keepalive_s=keepalive_s)
+        inbox = cls(session, queue_max)
+        async with session.connected():
+            yield inbox
+
+    @property
+    def generation(self) -> int:
+        """Return which connection this is, counted from 1."""
+        return self._session.generation
+
+    @property
+    def problem(self) -> str:
+        """Return why there is no connection, or nothing."""
+        return self._session.problem
+
+    async def receive(self, limit: int, gather_s: float) -> Sequence[Delivery]:
+        """Wait for a message, gather more for `gather_s`, and return up to `limit`."""
+        while not self._queue:
+            self._arrived.clear()
+            await self._arrived.wait()
+        if len(self._queue) < limit:
+            await asyncio.sleep(gather_s)
+        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+        with self._lock:
+            self._waiting -= len(taken)
+            self._waiting_bytes -= sum(len(delivery.payload) for delivery in taken)
+        return taken
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge messages whose effects are durable; those of an earlier connection are dropped."""
+        client, generation = self._session.client, self._session.generation
+        if client is not None:
+            for delivery in deliveries:
+                if delivery.generation == generation and delivery.message_id:
+                    client.ack(delivery.message_id, 1)
+        if self._overflowed and not self._queue:
+            self._overflowed = False
+            self._session.restart()
+
+    def _receive(self, generation: int, message: MQTTMessage) -> None:
+        """Queue a message, on paho's thread."""
+        size = len(message.payload)
+        with self._lock:
+            if self._waiting >= self._queue_max or (
+                self._waiting and self._waiting_bytes + size > QUEUE_BYTES_MAX
+            ):
+                self._overflowed = True
+                self.put_back += 1
+                return
+            self._waiting += 1
+            self._waiting_bytes += size
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""  # No name of ours: refused downstream, its bytes kept.
+        message_id = message.mid if message.qos else 0
+        self._handover.put(Delivery(topic, bytes(message.payload), message_id, generation))
+
+    def _take(self, deliveries: Iterable[Delivery]) -> None:
+        self._queue.extend(deliveries)
+        self._arrived.set()
+
+
+class MqttPublisher:
+    """`ports.Publisher`. What a lost connection leaves without an answer is sent again on the next one."""
+
+    def __init__(self, session: _Session) -> None:
+        self._session = session
+        self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._unanswered: dict[tuple[int, int], asyncio.Future[bool]] = {}
+        self._handover = _Handover(self._take)
+        session.on_published = lambda generation, message_id: self._handover.put((generation, message_id))
+        session.on_ended = self._give_up
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, host: str, port: int, client_id: str, *, keepalive_s: int = KEEPALIVE_S
+    ) -> "AsyncGenerator[MqttPublisher]":
+        """Connect, and stay connected while the context lasts.
+
+        Raises:
+            UnavailableError: There is no connection within some seconds.
+        """
+        session = _Session(Address(host, port, client_id), (), persistent=False, keepalive_s=keepalive_s)
+        publisher = cls(session)
+        async with session.connected():
+            yield publisher
+
+    @property
+    def problem(self) -> str:
+        """Return why there is no connection, or nothing."""
+        return self._session.problem
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Hand a message to the broker at QoS 1; return once it is acknowledged, by whichever connection."""
+        assert len(payload) <= PAYLOAD_SIZE_MAX, f"{len(payload)} bytes for {topic}"
+        async with self._room:
+            while not await self._publish_once(topic, payload):
+                await self._session.ready.wait()
+
+    async def _publish_once(self, topic: str, payload: bytes) -> bool:
+        """Send a message and tell whether it was acknowledged before its connection ended."""
+        client = self._session.client
+        if client is None:
+            return False
+        sent = client.publish(topic, payload, qos=1)
+        if sent.rc != MQTT_ERR_SUCCESS:
+            await asyncio.sleep(RETRY_FIRST_S)  # paho knows before we do that the connection has ended.
+            return False
+        key = self._session.generation, sent.mid
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._unanswered[key] = answer
+        try:
+            return await answer
+        finally:
+            del self._unanswered[key]
+
+    def _take(self, keys: Iterable[tuple[int, int]]) -> None:
+        for key in keys:
+            answer = self._unanswered.get(key)
+            if answer is not None and not answer.done():
+                answer.set_result(True)
+
+    def _give_up(self) -> None:
+        for answer in self._unanswered.values():
+            if not answer.done():
+                answer.set_result(False)
