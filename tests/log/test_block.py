@@ -17,6 +17,7 @@ from pipeline.log.block import (
     SignedBlock,
     decode_body,
     encode_body,
+    open_body,
     parse_signed_block,
     seal,
     sign_block,
@@ -335,6 +336,26 @@ def test_sealing_hashes_manifest_and_statements(count: int) -> None:
     assert block.root == mth(hashes)
     assert block.manifest_hash == hashes[0]
     assert block.tree.size == count + 1
+
+
+def test_a_body_is_opened_against_what_was_signed() -> None:
+    """Leaves and tree of the signed block; another manifest, statement or number of leaves is refused."""
+    statements = [b"statement %d" % number for number in range(7)]
+    sealed = seal(MANIFEST, statements)
+    signed_block = sign_block(SeedSigner(SEED), ORIGIN, MANIFEST, sealed.root, sealed.manifest_hash)
+    block = parse_signed_block(signed_block)
+    leaves, tree = open_body(block, sealed.body)
+    assert leaves == [encode_manifest(MANIFEST), *statements]
+    assert (tree.root, tree.size) == (sealed.root, 8)
+
+    other = encode_body([encode_manifest(replace(MANIFEST, duplicates=3)), *statements])
+    assert refusal(open_body, block, other) is Reason.MANIFEST_MISMATCH
+    for changed in (statements[::-1], statements[:-1], [*statements, b"x"], [b"x", *statements[1:]]):
+        assert refusal(open_body, block, encode_body([leaves[0], *changed])) is Reason.BLOCK_ROOT
+    for size in (7, 9):
+        assert refusal(open_body, replace(block, size=size), sealed.body) is Reason.BLOCK_COUNTS
+    assert refusal(open_body, block, sealed.body[:-1]) is Reason.BLOCK_SHAPE
+    assert refusal(open_body, block, bytes(BODY_SIZE_MAX + 1)) is Reason.OVERSIZE
 
 
 def test_what_does_not_fit_is_our_bug() -> None:
