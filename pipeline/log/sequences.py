@@ -46,25 +46,22 @@ class EpochSequences:
         """
         if sequence >= self.next:
             if sequence > self.next:
-                if len(self.missing) >= RANGES_MAX:
-                    raise VerificationError(
-                        Reason.SEQUENCE_GAPS, f"{RANGES_MAX} gaps before sequence {sequence}"
-                    )
+                self._check_room(sequence)
                 self.missing.append((self.next, sequence - 1))
             self.next = sequence + 1
             self._remember(sequence, leaf_hash)
             return Place.NEW
-        if self.missing and self._fill(sequence):
-            if sequence >= self.next - REMEMBERED:
-                self._remember(sequence, leaf_hash)
-            return Place.NEW
-        return self._place_repeat(sequence, leaf_hash)
+        gap = self._gap_at(sequence)
+        if gap is None:
+            return self._place_repeat(sequence, leaf_hash)
+        self._fill(gap, sequence)
+        if sequence >= self.next - REMEMBERED:
+            self._remember(sequence, leaf_hash)
+        return Place.NEW
 
     def find(self, sequence: int) -> bytes | None:
         """Return the leaf hash remembered for a sequence; None when it is missing or too old."""
-        at = bisect_right(self.missing, (sequence, self.next))
-        missing = at > 0 and self.missing[at - 1][1] >= sequence
-        if missing or not max(0, self.next - REMEMBERED) <= sequence < self.next:
+        if self._gap_at(sequence) is not None or not self.next - REMEMBERED <= sequence < self.next:
             return None
         slot = sequence % REMEMBERED * HASH_SIZE
         return bytes(self.hashes[slot : slot + HASH_SIZE])
@@ -89,20 +86,23 @@ class EpochSequences:
         if self.others:
             self.others = {s: h for s, h in self.others.items() if s >= self.next - REMEMBERED}
 
-    def _fill(self, sequence: int) -> bool:
-        """Take a sequence out of the missing ranges; tell whether it was in one."""
-        at = bisect_right(self.missing, (sequence, sequence))
-        if at < len(self.missing) and self.missing[at][0] == sequence:
-            first, last = self.missing[at]
-        elif at > 0 and self.missing[at - 1][1] >= sequence:
-            at -= 1
-            first, last = self.missing[at]
-        else:
-            return False
+    def _gap_at(self, sequence: int) -> int | None:
+        """Return which of the missing ranges holds a sequence, if one does."""
+        at = bisect_right(self.missing, (sequence, self.next)) - 1
+        return at if at >= 0 and self.missing[at][1] >= sequence else None
+
+    def _fill(self, at: int, sequence: int) -> None:
+        """Take a sequence out of a missing range."""
+        first, last = self.missing[at]
+        if first < sequence < last:
+            self._check_room(sequence)  # From the middle of a gap, which becomes two.
         self.missing[at : at + 1] = [
             (low, high) for low, high in ((first, sequence - 1), (sequence + 1, last)) if low <= high
         ]
-        return True
+
+    def _check_room(self, sequence: int) -> None:
+        if len(self.missing) >= RANGES_MAX:
+            raise VerificationError(Reason.SEQUENCE_GAPS, f"{RANGES_MAX} gaps at sequence {sequence}")
 
 
 class SignerSequences:

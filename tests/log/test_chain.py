@@ -88,3 +88,20 @@ def test_the_manifest_counts_what_is_there(leaves: list[bytes]) -> None:
     with pytest.raises(VerificationError) as refused:
         check_follows(TIP, NEXT, 2, TOPIC, leaves)
     assert refused.value.reason is Reason.BLOCK_COUNTS
+
+
+def test_what_breaks_first_is_the_reason() -> None:
+    """Height before link before offsets before times before counts; the detail names the place."""
+    wrong: dict[str, Any] = {}
+    for field, value, reason in (
+        ("accepted", 0, Reason.BLOCK_COUNTS),
+        ("arrival_first_ms", 0, Reason.BLOCK_TIMES),
+        ("offset_first", 0, Reason.BLOCK_OFFSETS),
+        ("previous", bytes(32), Reason.BLOCK_LINK),
+        ("height", 9, Reason.BLOCK_HEIGHT),
+    ):
+        wrong[field] = value
+        with pytest.raises(VerificationError) as refused:
+            check_follows(TIP, replace(NEXT, **wrong), 2, TOPIC, LEAVES)
+        assert refused.value.reason is reason
+        assert refused.value.detail == f"shard 2, height {wrong.get('height', 5)}"

@@ -169,3 +169,53 @@ def test_too_many_gaps_are_refused_until_some_are_filled() -> None:
     assert sequences.place(1, hash_of(1)) is Place.NEW  # One gap less.
     assert sequences.place(5, hash_of(5)) is Place.NEW  # And one split in two.
     assert len(sequences.missing) == RANGES_MAX
+
+
+def test_gaps_cannot_be_multiplied_from_within() -> None:
+    """Filling one wide gap at every second place makes 1,024 of it, and then no more; its ends may shrink."""
+    sequences = EpochSequences()
+    sequences.place(10 * RANGES_MAX, hash_of("far"))
+    for sequence in range(1, 2 * RANGES_MAX - 1, 2):
+        sequences.place(sequence, hash_of(sequence))
+    assert len(sequences.missing) == RANGES_MAX
+    with pytest.raises(VerificationError) as refused:
+        sequences.place(3 * RANGES_MAX, hash_of("middle"))
+    assert refused.value.reason is Reason.SEQUENCE_GAPS
+    for end in (2 * RANGES_MAX - 2, 10 * RANGES_MAX - 1):
+        assert sequences.place(end, hash_of(end)) is Place.NEW
+    assert sequences.missing[-1] == (2 * RANGES_MAX - 1, 10 * RANGES_MAX - 2)
+
+
+def test_a_gap_filled_late_is_new_once() -> None:
+    """Beyond the window nothing is remembered of it: a repeat is refused as old and never a second leaf."""
+    sequences = EpochSequences()
+    sequences.place(1000, hash_of(1000))
+    assert sequences.place(5, hash_of(5)) is Place.NEW
+    assert sequences.find(5) is None
+    with pytest.raises(VerificationError) as refused:
+        sequences.place(5, hash_of(5))
+    assert refused.value.reason is Reason.SEQUENCE_OLD
+    assert sequences.find(1000) == hash_of(1000)  # 1000 and 744 share a slot; so do 5 and 261.
+
+
+def test_a_third_statement_under_one_identity_is_refused() -> None:
+    """One leaf, one more as evidence against the signer, and that is all; both stay duplicates."""
+    sequences = EpochSequences()
+    places = [sequences.place(0, hash_of(version)) for version in (1, 2, 2, 1)]
+    assert places == [Place.NEW, Place.EQUIVOCATION, Place.DUPLICATE, Place.DUPLICATE]
+    with pytest.raises(VerificationError) as refused:
+        sequences.place(0, hash_of(3))
+    assert refused.value.reason is Reason.EQUIVOCATION
+    assert sequences.find(0) == hash_of(1)
+
+
+def test_an_epoch_before_all_four_is_taken_up_once_and_not_remembered() -> None:
+    """A leaf of it is in the log from then on, so that epoch is refused as old whatever it brings."""
+    memory = SignerSequences()
+    for epoch in (5, 6, 7, 8):
+        assert place(memory, epoch, 0, hash_of(epoch)) is Place.NEW
+    assert place(memory, 3, 0, hash_of(3)) is Place.NEW
+    assert sorted(memory.epochs(DEVICE)) == [5, 6, 7, 8]
+    assert place(memory, 3, 0, hash_of(3)) is Reason.SEQUENCE_OLD
+    assert place(memory, 3, 1, hash_of(31)) is Reason.SEQUENCE_OLD
+    assert place(memory, 4, 0, hash_of(4)) is Place.NEW
