@@ -7,6 +7,7 @@ again, from an index that can be rebuilt from the topics.
 import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 
 from pipeline.log.block import decode_body
 from pipeline.log.merkle import BlockTree, hash_leaves
@@ -50,7 +51,7 @@ def receipts_of(
 class _Archive:
     """Makes a receipt again, from the bus; keeps the trees of the last blocks it was asked about."""
 
-    def __init__(self, log: BusReader, blocks: BusReader) -> None:
+    def __init__(self, log: BusReader, blocks: Sequence[BusReader]) -> None:
         self._log = log
         self._blocks = blocks
         self._kept: OrderedDict[int, tuple[bytes, BlockTree]] = OrderedDict()
@@ -60,7 +61,7 @@ class _Archive:
         kept = self._kept.get(place.log_offset)
         if kept is None:
             entry = await _read_at(self._log, LOG_PARTITION, place.log_offset)
-            body = await _read_at(self._blocks, place.shard, place.block_offset)
+            body = await _read_at(self._blocks[place.shard], place.shard, place.block_offset)
             kept = entry.value, BlockTree(hash_leaves(decode_body(body.value)))
             self._kept[place.log_offset] = kept
             if len(self._kept) > TREES_KEPT:
@@ -141,11 +142,9 @@ def _addressee(item: Refused) -> str | None:
 
 async def run(bus: Bus, shards: int, publisher: Publisher, index: ReceiptIndex) -> None:
     """Deliver receipts and refusals until cancelled."""
-    every = range(shards)
-    async with (
-        bus.reader(LOG, [LOG_PARTITION]) as log,
-        bus.reader(BLOCKS, every) as blocks,
-        asyncio.TaskGroup() as group,
-    ):
-        group.create_task(_deliver_receipts(bus, shards, publisher, index))
-        group.create_task(_deliver_refusals(bus, every, publisher, index, _Archive(log, blocks)))
+    async with AsyncExitStack() as stack:
+        log = await stack.enter_async_context(bus.reader(LOG, [LOG_PARTITION]))
+        blocks = [await stack.enter_async_context(bus.reader(BLOCKS, [shard])) for shard in range(shards)]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_deliver_receipts(bus, shards, publisher, index))
+            group.create_task(_deliver_refusals(bus, range(shards), publisher, index, _Archive(log, blocks)))
