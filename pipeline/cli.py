@@ -24,6 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+run_app = typer.Typer(no_args_is_help=True, help="Run the pipeline.")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure ratios, each in one run.")
+app.add_typer(run_app, name="run")
+app.add_typer(bench_app, name="bench")
+
 LATEST = Path("demo/latest")
 
 Folder = Annotated[Path, typer.Option("--dir", help="The city's folder, as a demo leaves it.")]
@@ -110,6 +115,27 @@ def audit(directory: FolderArgument = LATEST, as_json: AsJson = False) -> None:
     from pipeline.commands.audit import run
 
     raise typer.Exit(run(directory, as_json=as_json))
+
+
+@run_app.command("all", epilog="Example: cityproof run all --dir city --port 1883")
+def run_all(
+    directory: Annotated[Path, typer.Option("--dir", help="The city's folder, made if it is missing.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The broker's port; 0: any free one.")] = 1883,
+) -> None:
+    """Run every stage in this process, on an embedded broker and bus, until Ctrl-C."""
+    import asyncio
+
+    from pipeline.commands.run_all import run
+
+    raise typer.Exit(asyncio.run(run(directory, port)))
+
+
+@bench_app.command(epilog="Example: cityproof bench sealing --json")
+def sealing(as_json: AsJson = False) -> None:
+    """Measure what sealing costs beside bare signature checks. Exit 0: the goals are met; 1: not all."""
+    from pipeline.commands.bench.sealing import run
+
+    raise typer.Exit(run(as_json=as_json))
 
 
 @app.command(epilog="Example: cityproof demo --seconds 30 --seed 7 --scenario stack-leak")

@@ -65,10 +65,10 @@ async def embedded_city(
             Witness(
                 signer,
                 {log_key.name: log_key},
-                LocalFiles(folder.witness_state(signer.name.split(".")[0])),
+                LocalFiles(folder.witness_state(short)),
                 clock,
             )
-            for signer in keys.witnesses
+            for short, signer in keys.witnesses.items()
         ]
         publisher = Publisher(
             keys.log,

@@ -1,5 +1,6 @@
 """The folder of a city on one machine: its trust files, keys, log, state and proofs, all in one place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,16 +71,16 @@ class CityFolder:
 
 @dataclass(frozen=True, slots=True)
 class CityKeys:
-    """The signers of a city on one machine."""
+    """The signers of a city on one machine; the witnesses by their name in the policy."""
 
     log: NoteSigner
     authority: SeedSigner
-    witnesses: tuple[NoteSigner, ...]
+    witnesses: Mapping[str, NoteSigner]
 
 
-def witness_name(short: str) -> str:
-    """Return a witness's key name."""
-    return f"{short}.demo.cityproof.example/witness"
+def _witness_signer(keys: Path, short: str) -> NoteSigner:
+    name = f"{short}.demo.cityproof.example/witness"
+    return NoteSigner(name, load_or_create_key(keys / f"witness-{short}.key", name))
 
 
 def open_city(root: Path) -> tuple[CityFolder, CityKeys]:
@@ -99,10 +100,7 @@ def open_city(root: Path) -> tuple[CityFolder, CityKeys]:
     city_keys = CityKeys(
         NoteSigner(ORIGIN, load_or_create_key(keys / "log.key", ORIGIN)),
         load_or_create_key(folder.authority_key, AUTHORITY),
-        tuple(
-            NoteSigner(witness_name(short), load_or_create_key(keys / f"witness-{short}.key", short))
-            for short in WITNESSES
-        ),
+        {short: _witness_signer(keys, short) for short in WITNESSES},
     )
     _write_trust(folder, city_keys)
     return folder, city_keys
@@ -112,12 +110,11 @@ def _write_trust(folder: CityFolder, keys: CityKeys) -> None:
     """Write the files that name the keys, unless they are there: people may have copied them already."""
     if not folder.policy.exists():
         lines = [f"log {encode_vkey(keys.log.key())}"]
-        names = [f"w{number}" for number in range(1, len(keys.witnesses) + 1)]
         lines += [
-            f"witness {name} {encode_vkey(signer.key(TYPE_COSIGNATURE))}"
-            for name, signer in zip(names, keys.witnesses, strict=True)
+            f"witness {short} {encode_vkey(signer.key(TYPE_COSIGNATURE))}"
+            for short, signer in keys.witnesses.items()
         ]
-        lines += [f"group quorum-group {QUORUM} {' '.join(names)}", "quorum quorum-group"]
+        lines += [f"group city {QUORUM} {' '.join(keys.witnesses)}", "quorum city"]
         folder.policy.write_text("\n".join(lines) + "\n", encoding="ascii")
     if not folder.authorities.exists():
         authority = Authority(AUTHORITY, keys.authority.public_key, frozenset({ANY}), frozenset({ANY}))

@@ -1,7 +1,7 @@
 """`cityproof bench sealing`: what sealing costs beside the signature checks that nobody can spare.
 
-Sealing is everything from bytes in memory to an unsigned block: strict check, decode, verify, deduplicate, Merkle
-tree, manifest. The bare loop verifies the same signatures with PyNaCl, inputs laid out beforehand, and does
+Sealing is everything from bytes in memory to an unsigned block: strict check, decode, verify, deduplicate,
+Merkle tree, manifest. The bare loop verifies the same signatures with PyNaCl, inputs laid out beforehand, and does
 nothing else. Both run in turn, and the median of the ratios is what counts.
 """
 
@@ -9,7 +9,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from statistics import median
 from time import perf_counter
 
@@ -36,7 +38,13 @@ SHARDS = 2
 SHARD = 1
 RECORDS = (1, 10)
 TREE_LEAVES = 4096
-GOALS = {"sealing_1": 0.80, "sealing_10": 0.65, "two_processes_1": 0.85, "two_processes_10": 0.85, "tree": 1.5}
+GOALS = {
+    "sealing_1": 0.80,
+    "sealing_10": 0.65,
+    "two_processes_1": 0.85,
+    "two_processes_10": 0.85,
+    "tree": 1.5,
+}
 
 QUANTITIES = ("no2", "o3", "so2", "pm2_5", "pm10")
 
@@ -61,7 +69,9 @@ def make_load(records: int) -> Load:
         sequence, device = divmod(number, DEVICES)
         raw = _statement(signers[device], issuers[device], sequence, records)
         topic = f"statements/{issuers[device]}".encode()
-        messages.append(Message(STATEMENTS, SHARD, number, 1_800_000_000_000 + number, wrap_arrival(raw), topic))
+        messages.append(
+            Message(STATEMENTS, SHARD, number, 1_800_000_000_000 + number, wrap_arrival(raw), topic)
+        )
         statement = parse_statement(raw)
         message = signing_input(statement.protected, statement.payload)
         signatures.append((VerifyKey(signers[device].public_key), message, statement.signature))
@@ -92,7 +102,9 @@ def _enrolment(issuer: str, signer: SeedSigner) -> Enrolment:
 def _statement(signer: SeedSigner, issuer: str, sequence: int, records: int) -> bytes:
     start_s = 1_800_000_000.0 + 60 * sequence
     pack = [
-        Record(QUANTITIES[i % len(QUANTITIES)], "ug/m3", round(20 + sequence * 0.1 + i, 1), start_s + i // 5 * 30)
+        Record(
+            QUANTITIES[i % len(QUANTITIES)], "ug/m3", round(20 + sequence * 0.1 + i, 1), start_s + i // 5 * 30
+        )
         for i in range(records)
     ]
     return sign_statement(
@@ -137,7 +149,7 @@ def _pair(work: Callable[[Load], float], records: int) -> float:
     load = make_load(records)
     alone_s = work(load)
     barrier = context.Barrier(2)
-    queue = context.SimpleQueue()
+    queue: SimpleQueue[float] = context.SimpleQueue()
 
     def run() -> None:
         barrier.wait()
@@ -167,7 +179,7 @@ def measure_two_processes(records: int) -> list[float]:
 def measure_tree() -> list[float]:
     """Return how many times as long a tree takes as the hashlib calls that it consists of, a value a run."""
     leaves = [sha256(b"leaf %d" % number).digest() for number in range(TREE_LEAVES)]
-    inputs = [b"\x01" + left + right for left, right in zip(leaves[:-1], leaves[1:], strict=True)]
+    inputs = [b"\x01" + left + right for left, right in pairwise(leaves)]
 
     def bare() -> float:
         began = perf_counter()
@@ -189,9 +201,14 @@ def run(*, as_json: bool) -> int:
     measured |= {f"two_processes_{records}": measure_two_processes(records) for records in RECORDS}
     measured["tree"] = measure_tree()
     medians = {name: median(values) for name, values in measured.items()}
-    met = {name: (medians[name] <= goal if name == "tree" else medians[name] >= goal) for name, goal in GOALS.items()}
+    met = {
+        name: (medians[name] <= goal if name == "tree" else medians[name] >= goal)
+        for name, goal in GOALS.items()
+    }
     if as_json:
-        rows = {name: {"median": medians[name], "runs": measured[name], "goal": GOALS[name]} for name in GOALS}
+        rows = {
+            name: {"median": medians[name], "runs": measured[name], "goal": GOALS[name]} for name in GOALS
+        }
         print(json.dumps(rows, indent=1))
     else:
         for name, goal in GOALS.items():
