@@ -7,11 +7,10 @@ checked against the checkpoint, so that a store cannot be excused by an altered 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.log.block import decode_body, parse_signed_block
+from pipeline.log.archive import read_block
+from pipeline.log.block import parse_signed_block
 from pipeline.log.manifest import decode_manifest
-from pipeline.log.merkle import hash_leaves, root_of
-from pipeline.log.tiles import ReadFile, TileReader, block_path
-from pipeline.wire.errors import UnavailableError, VerificationError
+from pipeline.log.tiles import ReadFile, TileReader
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import decode_pack, time_us
 from pipeline.wire.statement import CONTENT_SENML, parse_statement
@@ -92,13 +91,7 @@ class StoreAudit:
 
     def _records(self, entry: int) -> Iterator[tuple[PointPlace, tuple[float, int]]]:
         block = parse_signed_block(self._tiles.read_entry(entry))
-        path = block_path(block.shard, block.height)
-        body = self._read(path)
-        if body is None:
-            raise UnavailableError("log files", f"{path} is missing")
-        leaves = decode_body(body)
-        if root_of(hash_leaves(leaves)) != block.root:
-            raise VerificationError(Reason.BLOCK_ROOT, path)
+        leaves, _ = read_block(self._read, block)
         unprojected = decode_manifest(leaves[0]).equivocations
         for leaf, raw in enumerate(leaves[1:], 1):
             statement = parse_statement(raw)

@@ -1,16 +1,16 @@
 """Checking a whole log: everything published and archived is derived again, every wrong place named."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import Registry
-from pipeline.log.block import SignedBlock, decode_body, parse_signed_block, verify_signed_block
+from pipeline.log.archive import read_block
+from pipeline.log.block import SignedBlock, parse_signed_block, verify_signed_block
 from pipeline.log.chain import ChainTip, check_follows
 from pipeline.log.checkpoint import open_checkpoint
 from pipeline.log.genesis import parse_genesis, verify_genesis
 from pipeline.log.manifest import Manifest, decode_manifest
-from pipeline.log.merkle import hash_leaves, root_of
 from pipeline.log.policy import Policy
 from pipeline.log.sequences import Place, SignerSequences
 from pipeline.log.tiles import CHECKPOINT_PATH, ReadFile, TileReader, block_path, entries_path
@@ -109,7 +109,7 @@ class LogCheck:
         try:
             block = self._open_entry(raw)
             path = block_path(block.shard, block.height)
-            leaves, hashes = self._open_body(block)
+            leaves, tree = read_block(self._read, block)
             manifest = decode_manifest(leaves[0])
             self._topic_id = self._topic_id or manifest.topic_id
             check_follows(self._tips[block.shard], manifest, block.shard, self._topic_id, leaves)
@@ -117,7 +117,7 @@ class LogCheck:
         except (VerificationError, UnavailableError) as error:
             yield _finding(path, error)
             return
-        yield from self._check_statements(path, manifest, leaves, hashes)
+        yield from self._check_statements(path, manifest, leaves, tree.levels[0])
         self._tips[block.shard] = self._tips[block.shard].after(manifest, block.root)
         self.tally.blocks += 1
 
@@ -128,19 +128,6 @@ class LogCheck:
             raise VerificationError(Reason.BLOCK_SHAPE, "it names another log, or no shard of this one")
         return block
 
-    def _open_body(self, block: SignedBlock) -> tuple[list[bytes], list[bytes]]:
-        path = block_path(block.shard, block.height)
-        body = self._read(path)
-        if body is None:
-            raise UnavailableError("archive", f"{path} is missing")
-        leaves = decode_body(body)
-        hashes = hash_leaves(leaves)
-        if hashes[0] != block.manifest_hash:
-            raise VerificationError(Reason.MANIFEST_MISMATCH, path)
-        if root_of(hashes) != block.root:
-            raise VerificationError(Reason.BLOCK_ROOT, path)
-        return leaves, hashes
-
     def _check_registry(self, manifest: Manifest) -> None:
         roots = self._registry.roots
         if (
@@ -150,7 +137,7 @@ class LogCheck:
             raise VerificationError(Reason.BLOCK_REGISTRY, f"state {manifest.registry_blocks}")
 
     def _check_statements(
-        self, path: str, manifest: Manifest, leaves: list[bytes], hashes: list[bytes]
+        self, path: str, manifest: Manifest, leaves: Sequence[bytes], hashes: Sequence[bytes]
     ) -> Iterator[Finding]:
         for leaf in range(1, len(leaves)):
             try:

@@ -3,13 +3,12 @@
 What is made here is checked by whoever verifies it; reading tiles checks them against the checkpoint anyway.
 """
 
-from collections.abc import Sequence
-
 from pipeline.identity.registry import KeyPlace, Registry
+from pipeline.log.archive import read_block
 from pipeline.log.block import decode_body, parse_signed_block
 from pipeline.log.checkpoint import open_checkpoint
 from pipeline.log.manifest import Manifest, decode_manifest
-from pipeline.log.merkle import BlockTree, hash_leaf, hash_leaves, inclusion_path_at
+from pipeline.log.merkle import hash_leaf, inclusion_path_at
 from pipeline.log.policy import Policy
 from pipeline.log.tiles import CHECKPOINT_PATH, ReadFile, TileReader, block_path
 from pipeline.verify.point import Path, PointProof, encode_proof
@@ -59,7 +58,7 @@ class Prover:
                 "log files", f"entry {entry} is not under a checkpoint yet; size {self.size}"
             )
         signed_block = self._tiles.read_entry(entry)
-        leaves = self._leaves(signed_block)
+        leaves, tree = read_block(self._read, parse_signed_block(signed_block))
         if not 0 < leaf < len(leaves):
             raise VerificationError(Reason.INDEX_OUTSIDE, f"leaf {leaf} of {len(leaves)}")
         statement = parse_statement(leaves[leaf])
@@ -68,7 +67,6 @@ class Prover:
         if not places:
             raise VerificationError(Reason.PROOF_RECORD, f"no {quantity} at {at_us} us in leaf {leaf}")
         enrolment, in_registry = self._key(decode_manifest(leaves[0]), (statement.issuer, statement.kid))
-        tree = BlockTree(hash_leaves(leaves))
         proof = PointProof(
             statement=statement.raw,
             record=places[0],
@@ -81,13 +79,6 @@ class Prover:
             checkpoint=self._note,
         )
         return encode_proof(proof)
-
-    def _leaves(self, signed_block: bytes) -> Sequence[bytes]:
-        block = parse_signed_block(signed_block)
-        leaves = self._body(block.shard, block.height)
-        if BlockTree(hash_leaves(leaves)).root != block.root:
-            raise VerificationError(Reason.BLOCK_ROOT, block_path(block.shard, block.height))
-        return leaves
 
     def _body(self, shard: int, height: int) -> list[bytes]:
         path = block_path(shard, height)
