@@ -106,7 +106,7 @@ class Chain:
         else:
             value = sum(felt) / len(felt)
         value = min(max(value, sheet.low), sheet.high)
-        if value < sheet.limit:
+        if sheet.limit and value < sheet.limit:
             return sheet.limit / 2.0
         value = round(round(value / sheet.step) * sheet.step, self._decimals)
         return 0.0 if sheet.combine == "direction" and value >= 360.0 else value
