@@ -88,13 +88,13 @@ class LocalFiles:
             for draft, target in zip(drafts, files, strict=True):
                 # A crash between renames leaves the earlier files new and the later ones old, each whole; the
                 # stage that wrote them writes them again.
-                step("files.rename")
+                step(f"files.{self._root.name}.rename")
                 draft.replace(target)
             for folder in dict.fromkeys(target.parent for target in files):
                 # A crash before this may undo renames in the folder. Nobody was told of them yet.
-                step("files.sync")
+                step(f"files.{self._root.name}.sync")
                 sync_folder(folder)
-            step("files.synced")
+            step(f"files.{self._root.name}.synced")
         except OSError as error:
             raise UnavailableError(str(self._root), f"write: {error.strerror}") from error
 
@@ -102,7 +102,7 @@ class LocalFiles:
         draft = self._drafts / str(next(self._numbers))
         # A crash from here to the rename leaves a draft, whole or torn, that the next start removes.
         write_synced(draft, data, 0o644)
-        step("files.draft")
+        step(f"files.{self._root.name}.draft")
         return draft
 
     def _make_folder(self, folder: Path) -> None:

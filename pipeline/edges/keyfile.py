@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 from secrets import token_bytes
 
+from pipeline.durable import step
 from pipeline.edges.files import sync_folder, write_synced
 from pipeline.wire.errors import InputError
 from pipeline.wire.keys import SEED_SIZE, SeedSigner, decode_key_file, encode_key_file
@@ -54,8 +55,10 @@ def _create(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
         # A crash up to the rename leaves a draft that nobody has used; the next start removes it.
         write_synced(draft, text.encode(), 0o600)
+        step("key.draft")
         draft.replace(path)
         # A crash before this may undo the rename, and with it a key that has signed nothing.
+        step("key.rename")
         sync_folder(path.parent)
     except OSError as error:
         problem = f"cannot write the key: {error.strerror}"

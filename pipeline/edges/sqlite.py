@@ -40,33 +40,41 @@ class Schema:
 
 @dataclass(slots=True)
 class _Request(Generic[T]):
+    name: str
     work: Callable[[Connection], T]
     answer: "asyncio.Future[T]"
     then: Callable[[T], None] | None
 
 
 class Database:
-    """An open database file. Its durable steps are called `<name>.commit` and `<name>.committed`."""
+    """An open database file."""
 
-    def __init__(self, name: str, path: Path, writer: Connection | None, reader: Connection) -> None:
-        self._name = name
+    def __init__(self, path: Path, writer: Connection | None, reader: Connection) -> None:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._reader = reader
-        self._read_pool = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-read")
+        self._read_pool = ThreadPoolExecutor(1, thread_name_prefix=f"{path.stem}-read")
         self._requests: SimpleQueue[_Request[Any] | None] = SimpleQueue()
         self._closed = False
         self._broken = ""  # After a failed sync nobody knows what the disk holds, until the next start.
         self._thread: threading.Thread | None = None
         if writer is not None:
-            self._thread = threading.Thread(target=self._write_loop, args=(writer,), name=f"{name}-write")
+            self._thread = threading.Thread(
+                target=self._write_loop, args=(writer,), name=f"{path.stem}-write"
+            )
             self._thread.start()
 
-    async def write(self, work: Callable[[Connection], T], then: Callable[[T], None] | None = None) -> T:
+    async def write(
+        self, name: str, work: Callable[[Connection], T], then: Callable[[T], None] | None = None
+    ) -> T:
         """Run `work` in a transaction on the writing thread; return its result once that is durable.
 
-        `then` is called on the event loop after the commit, even if the caller has been cancelled meanwhile.
         What `work` raises undoes its own changes and reaches its caller; the rest of its group goes on.
+
+        Args:
+            name: Begins the names of the durable steps around it: `<name>.commit` and `<name>.committed`.
+            work: What to do.
+            then: Called on the event loop after the commit, even if the caller has been cancelled meanwhile.
 
         Raises:
             UnavailableError: The disk failed or is full; after a failed sync, until the next start.
@@ -74,7 +82,7 @@ class Database:
         if self._closed:
             raise UnavailableError(str(self._path), "it is closed")
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._requests.put(_Request(work, answer, then))
+        self._requests.put(_Request(name, work, answer, then))
         return await answer
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -115,32 +123,32 @@ class Database:
                         break
                 running = request is not None
                 if group:
-                    self._deliver(group, self._commit(connection, [request.work for request in group]))
+                    results = self._commit(connection, group)
+                    self._loop.call_soon_threadsafe(_answer, group, results)
         finally:
             connection.close()
 
-    def _commit(self, connection: Connection, works: Sequence[Callable[[Connection], Any]]) -> list[Any]:
-        """Run works in one transaction; return their results, or exceptions in their place."""
+    def _commit(self, connection: Connection, group: Sequence[_Request[Any]]) -> list[Any]:
+        """Do a group's work in one transaction; return the results, or exceptions in their place."""
         if self._broken:
-            return [UnavailableError(str(self._path), self._broken)] * len(works)
+            return [UnavailableError(str(self._path), self._broken)] * len(group)
         try:
             connection.execute("BEGIN IMMEDIATE")
-            results = [_attempt(connection, work) for work in works]
+            results = [_attempt(connection, request.work) for request in group]
+            for request in group:
+                step(f"{request.name}.commit")
             # A crash before the commit leaves nothing of the group; after it, all of it, unanswered: whoever
             # wrote reads back what is there.
-            step(f"{self._name}.commit")
             connection.execute("COMMIT")
-            step(f"{self._name}.committed")
+            for request in group:
+                step(f"{request.name}.committed")
         except sqlite3.DatabaseError as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}:
                 self._broken = f"write: {error}"
-            return [UnavailableError(str(self._path), f"write: {error}")] * len(works)
+            return [UnavailableError(str(self._path), f"write: {error}")] * len(group)
         return results
-
-    def _deliver(self, group: Sequence[_Request[Any]], results: Sequence[Any]) -> None:
-        self._loop.call_soon_threadsafe(_answer, group, results)
 
 
 def _attempt(connection: Connection, work: Callable[[Connection], Any]) -> Any:
@@ -171,7 +179,7 @@ def _answer(group: Sequence[_Request[Any]], results: Sequence[Any]) -> None:
 
 
 @asynccontextmanager
-async def open_database(name: str, path: Path, schema: Schema) -> AsyncGenerator[Database]:
+async def open_database(path: Path, schema: Schema) -> AsyncGenerator[Database]:
     """Open a database as its one owner, made on first use.
 
     Raises:
@@ -180,7 +188,7 @@ async def open_database(name: str, path: Path, schema: Schema) -> AsyncGenerator
     lock = await asyncio.to_thread(_lock, path)
     try:
         writer = await asyncio.to_thread(_connect_writer, path, schema)
-        database = Database(name, path, writer, await asyncio.to_thread(connect_reader, path, schema))
+        database = Database(path, writer, await asyncio.to_thread(connect_reader, path, schema))
         try:
             yield database
         finally:
@@ -190,13 +198,13 @@ async def open_database(name: str, path: Path, schema: Schema) -> AsyncGenerator
 
 
 @asynccontextmanager
-async def attach_database(name: str, path: Path, schema: Schema) -> AsyncGenerator[Database]:
+async def attach_database(path: Path, schema: Schema) -> AsyncGenerator[Database]:
     """Open a database for reading only, beside whoever owns it.
 
     Raises:
         InputError: It is missing, or no such database.
     """
-    database = Database(name, path, None, await asyncio.to_thread(connect_reader, path, schema))
+    database = Database(path, None, await asyncio.to_thread(connect_reader, path, schema))
     try:
         yield database
     finally:

@@ -75,10 +75,10 @@ class BusView:
 
     poll_s = POLL_S
 
-    def __init__(self, database: Database, topics: Sequence[_Topic]) -> None:
+    def __init__(self, database: Database, topics: Sequence[_Topic], next_offsets: dict[int, int]) -> None:
         self._database = database
         self._topics = {topic.name: topic for topic in topics}
-        self._next: dict[int, int] = {}  # By partition number: the offset after the last committed one.
+        self._next = next_offsets  # By partition number: the offset after the last committed one.
         self._readers: set[Reader] = set()
 
     @classmethod
@@ -89,8 +89,8 @@ class BusView:
         Raises:
             InputError: There is no bus, or none that this program knows.
         """
-        async with attach_database("bus", path, SCHEMA) as database:
-            yield cls(database, await database.read(_select_topics))
+        async with attach_database(path, SCHEMA) as database:
+            yield cls(database, *await database.read(_select_topics_and_next))
 
     async def topic_id(self, topic: str) -> bytes:
         """Return the 16-byte id the topic was created with."""
@@ -124,7 +124,7 @@ class BusView:
 
     async def refresh(self) -> None:
         """Look how far the owner has come."""
-        self._next = await self._database.read(partial(_select_next, topics=self._topics.values()))
+        _, self._next = await self._database.read(_select_topics_and_next)
 
     def next_offset(self, number: int) -> int:
         """Return the offset that a partition's next message will have, as far as is known here."""
@@ -140,8 +140,10 @@ class SqliteBus(BusView):
 
     poll_s = math.inf
 
-    def __init__(self, database: Database, topics: Sequence[_Topic], clock: Clock) -> None:
-        super().__init__(database, topics)
+    def __init__(
+        self, database: Database, topics: Sequence[_Topic], next_offsets: dict[int, int], clock: Clock
+    ) -> None:
+        super().__init__(database, topics, next_offsets)
         self._clock = clock
 
     @classmethod
@@ -165,10 +167,11 @@ class SqliteBus(BusView):
         Raises:
             InputError: Another process owns the bus, or it was made with other partitions.
         """
-        async with open_database("bus", path, SCHEMA) as database:
+        async with open_database(path, SCHEMA) as database:
             create = partial(_create_topics, partitions=partitions, compacted=compacted)
             # A crash before this commit leaves a bus without these topics, which the next start makes.
-            topics = await database.write(create)
+            await database.write("bus.topics", create)
+            topics, next_offsets = await database.read(_select_topics_and_next)
             for topic in topics:
                 if topic.partitions != partitions.get(topic.name, topic.partitions):
                     raise InputError(
@@ -176,29 +179,28 @@ class SqliteBus(BusView):
                         f"topic {topic.name} has {topic.partitions} partitions, not {partitions[topic.name]}",
                         "Keep the number of shards that the log was begun with, or name another folder.",
                     )
-            bus = cls(database, topics, clock)
-            await super(SqliteBus, bus).refresh()
-            yield bus
+            yield cls(database, topics, next_offsets, clock)
 
     @asynccontextmanager
     async def writer(self, name: str) -> "AsyncGenerator[Writer]":
         """Open the writer of this name and fence every earlier one of it."""
         # A crash after this commit leaves the earlier writer fenced and no newer one, until the next start.
-        epoch = await self._database.write(partial(_raise_epoch, name=name))
+        epoch = await self._database.write(f"bus.{name}.open", partial(_raise_epoch, name=name))
         yield Writer(self, name, epoch)
 
     async def append(self, writer: str, epoch: int, batch: Sequence[Append]) -> list[int]:
         """Append a batch for a writer; see `Writer.append`."""
         rows = [(self._topic(item.topic), item) for item in batch]
         work = partial(_append, writer=writer, epoch=epoch, rows=rows, clock=self._clock)
-        places = await self._database.write(work, self._announce)
+        places = await self._database.write(f"bus.{writer}", work, self._announce)
         return [place & OFFSET_MASK for place in places]
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Remember durably that `group` resumes this partition at `offset`."""
         number = self._topic(topic).number(partition)
         # A crash before this commit repeats what the group did since the last one.
-        await self._database.write(partial(_upsert_resume, group=group, number=number, offset=offset))
+        work = partial(_upsert_resume, group=group, number=number, offset=offset)
+        await self._database.write(f"bus.{group}.resume", work)
 
     async def refresh(self) -> None:
         """Do nothing: every commit announces itself."""
@@ -297,9 +299,7 @@ class Reader:
         return messages
 
 
-def _create_topics(
-    connection: Connection, partitions: Mapping[str, int], compacted: Collection[str]
-) -> list[_Topic]:
+def _create_topics(connection: Connection, partitions: Mapping[str, int], compacted: Collection[str]) -> None:
     topics = _select_topics(connection)
     known = {topic.name for topic in topics}
     number = max((topic.first_number + topic.partitions for topic in topics), default=0)
@@ -307,9 +307,7 @@ def _create_topics(
         if name not in known:
             topic = _Topic(name, token_bytes(TOPIC_ID_SIZE), size, number, name in compacted)
             connection.execute("INSERT INTO topic VALUES (?, ?, ?, ?, ?)", topic)
-            topics.append(topic)
             number += size
-    return topics
 
 
 def _select_topics(connection: Connection) -> list[_Topic]:
@@ -350,7 +348,7 @@ def _append(
     connection.executemany("INSERT INTO message VALUES (?, ?, ?, ?)", inserts)
     _compact(connection, keyed)
     # A crash here leaves nothing of the batch.
-    step("bus.inserted")
+    step(f"bus.{writer}.inserted")
     return [row.place for row in inserts]
 
 
@@ -382,9 +380,11 @@ def _select_last(connection: Connection, number: int) -> _Row | None:
     return row and _Row(*row)
 
 
-def _select_next(connection: Connection, topics: Collection[_Topic]) -> dict[int, int]:
+def _select_topics_and_next(connection: Connection) -> tuple[list[_Topic], dict[int, int]]:
+    """Return the topics and, by partition number, the offset that the next message will have."""
+    topics = _select_topics(connection)
     numbers = chain.from_iterable(range(t.first_number, t.first_number + t.partitions) for t in topics)
-    return {number: _select_head(connection, number)[0] & OFFSET_MASK for number in numbers}
+    return topics, {number: _select_head(connection, number)[0] & OFFSET_MASK for number in numbers}
 
 
 def _select_runs(connection: Connection, starts: Sequence[int], limit: int) -> list[list[_Row]]:
@@ -421,7 +421,6 @@ def _select_compacted(connection: Connection, number: int) -> dict[bytes, bytes]
 
 def _upsert_resume(connection: Connection, group: str, number: int, offset: int) -> None:
     connection.execute("INSERT OR REPLACE INTO resume VALUES (?, ?, ?)", (group, number, offset))
-    step("bus.resume")
 
 
 def _select_resume(connection: Connection, group: str, number: int) -> int:

@@ -40,7 +40,7 @@ class SqliteReceiptIndex:
         Raises:
             InputError: Another process owns it, or it is no receipt index.
         """
-        async with open_database("receipts", path, RECEIPTS) as database:
+        async with open_database(path, RECEIPTS) as database:
             yield cls(database)
 
     async def put(self, rows: Sequence[LeafPlace]) -> None:
@@ -50,7 +50,7 @@ class SqliteReceiptIndex:
             UnavailableError: The disk failed or is full.
         """
         if rows:
-            await self._database.write(partial(_put, rows=rows))
+            await self._database.write("receipts", partial(_put, rows=rows))
 
     async def find(self, issuer: str, epoch: int, sequence: int) -> LeafPlace | None:
         """Return where this identity stands, if it does."""

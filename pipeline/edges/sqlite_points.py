@@ -166,7 +166,7 @@ class SqlitePoints:
         Raises:
             InputError: Another process owns it, or it is no point store.
         """
-        async with open_database("points", path, SCHEMA) as database:
+        async with open_database(path, SCHEMA) as database:
             yield cls(database)
 
     async def write(self, points: Sequence[Point]) -> None:
@@ -176,7 +176,7 @@ class SqlitePoints:
             UnavailableError: The disk failed or is full.
         """
         if points:
-            await self._database.write(partial(_store, points=points))
+            await self._database.write("points", partial(_store, points=points))
 
     async def counts(self) -> PointCounts:
         """Count what is stored."""
