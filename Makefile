@@ -13,7 +13,7 @@ UV_READY := $(VENV)/.uv-ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench docs lock clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -36,6 +36,9 @@ check: $(READY) ## Lint, format, types (twice), and who may import whom
 
 bench: $(READY) ## Measure sealing against the bare signature checks it consists of
 	$(BIN)/cityproof bench sealing
+
+docs: $(READY) ## Write the pages that are tables of the code: docs/reasons.md, docs/quantities.md
+	$(BIN)/python docs/write_tables.py
 
 lock: $(UV_READY) ## Write the lock files anew from pyproject.toml, keeping the versions that still fit
 	$(BIN)/python locks/compile.py $(BIN)/uv
