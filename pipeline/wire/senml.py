@@ -142,10 +142,13 @@ def _apply_base(base: dict[int, object], item: dict[int, object], index: int, is
         raise VerificationError(Reason.PACK_VERSION, f"record {index} has another one than record 0")
     if (not index or _BASE_NAME in item) and item.get(_BASE_NAME) != issuer + "_":
         raise VerificationError(Reason.PACK_BASE_NAME, f"record {index}")
-    unit = item.get(_BASE_UNIT)
-    if _BASE_UNIT in item and unit not in _UNITS:
+    if _BASE_UNIT in item and not _is_unit(item[_BASE_UNIT]):
         raise VerificationError(Reason.PACK_UNIT, f"base unit of record {index}")
     base |= {label: item[label] for label in base.keys() & item.keys()}
+
+
+def _is_unit(unit: object) -> bool:
+    return isinstance(unit, str) and unit in _UNITS
 
 
 def _quantity(item: dict[int, object], index: int) -> Quantity:

@@ -51,11 +51,11 @@ def parse_topic(topic: str) -> tuple[str, str]:
         raise VerificationError(Reason.TOPIC_SHAPE, topic[:80])
     try:
         name = unquote(encoded, errors="strict")
-    except UnicodeDecodeError:
-        raise VerificationError(Reason.TOPIC_SHAPE, topic[:80]) from None
-    if _encode_name(name) != encoded:
-        raise VerificationError(Reason.TOPIC_SHAPE, topic[:80])
-    return kind, name
+        if _encode_name(name) == encoded:
+            return kind, name
+    except UnicodeError:  # Bytes that are no UTF-8, or a surrogate.
+        pass
+    raise VerificationError(Reason.TOPIC_SHAPE, topic[:80])
 
 
 def _topic(kind: str, name: str) -> str:

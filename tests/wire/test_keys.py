@@ -130,8 +130,8 @@ def test_wycheproof(shared: Path) -> None:
 # 1. Enrolment refuses a key with any of the flags of A: its point is small, or has a part outside the main
 #    subgroup, or is not encoded canonically. A key that is never enrolled never verifies anything.
 # 2. Of the rest, the signature is refused if R is of small order (low_order_R) or not canonical
-#    (non_canonical_R), if the sides of the equation differ in a small component (low_order_residue), or if its
-#    hash was made with another encoding of A or R (reencoded_k).
+#    (non_canonical_R), if the sides of the equation differ in a small component (low_order_residue), or if
+#    its hash was made with another encoding of A or R (reencoded_k).
 # 3. All else is accepted.
 FLAGS_OF_A = {"low_order_A", "non_canonical_A", "low_order_component_A"}
 FLAGS_OF_SIGNATURE = {"low_order_R", "non_canonical_R", "low_order_residue", "reencoded_k"}
