@@ -49,7 +49,7 @@ async def embedded_city(
     Raises:
         UnavailableError: The port is taken, or the folder is in use by another city.
     """
-    authorities = parse_authorities(folder.authorities.read_text(encoding="utf-8"))
+    authorities = parse_authorities(folder.authorities.read_bytes())
     policy = parse_policy(folder.policy.read_bytes())
     clock = SystemClock()
     async with AsyncExitStack() as stack:

@@ -104,7 +104,7 @@ def _proof(data: bytes) -> Lines:
     yield f"statement  {len(proof.statement)} bytes, record {proof.record}"
     yield f"in block   leaf {proof.in_block.index} of {proof.in_block.size}"
     yield f"in log     entry {proof.in_log.index} of {proof.in_log.size}"
-    yield f"key        {proof.in_registry.index} of {proof.in_registry.size}"
+    yield f"key        {len(proof.in_registry.hashes)} hashes below the registry's root"
     yield "checkpoint"
     yield from (f"  {line}" for line in _note(proof.checkpoint))
 

@@ -36,10 +36,10 @@ def load_authorities(path: Path) -> Authorities:
     """
     remedy = "Name the authorities.txt that you trust; the demo leaves one in its folder."
     try:
-        return parse_authorities(path.read_text(encoding="utf-8"))
+        return parse_authorities(path.read_bytes())
     except OSError as error:
         raise InputError("--authorities", f"cannot read {path}: {error.strerror}", remedy) from error
-    except (VerificationError, UnicodeDecodeError) as error:
+    except VerificationError as error:
         raise InputError("--authorities", f"{path}: {error}", remedy) from error
 
 

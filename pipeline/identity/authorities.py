@@ -10,17 +10,22 @@ file, so another file is another city.
 """
 
 import base64
-import binascii
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import check_public_key, key_id
+from pipeline.wire.names import is_issuer
+from pipeline.wire.quantities import KINDS
 from pipeline.wire.reasons import Reason
 
+AUTHORITIES_SIZE_MAX = 64 * 1024
 ANY = "*"
 BOUNDS = ("registry_lag_s", "cosign_delay_s", "checkpoint_age_s")
+
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,49 +62,79 @@ def format_authorities(authorities: list[Authority], bounds_s: Mapping[str, int]
     return "\n".join(lines) + "\n"
 
 
-def parse_authorities(text: str) -> Authorities:
+def parse_authorities(raw: bytes) -> Authorities:
     """Parse an authorities file.
 
     Raises:
-        VerificationError: AUTHORITIES_SHAPE, with the line; KEY_INVALID for a key outside the main subgroup.
+        VerificationError: OVERSIZE; AUTHORITIES_SHAPE and KEY_INVALID, with the line.
     """
+    if len(raw) > AUTHORITIES_SIZE_MAX:
+        raise VerificationError(Reason.OVERSIZE, f"an authorities file of {len(raw)} bytes")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise VerificationError(Reason.AUTHORITIES_SHAPE, "not UTF-8") from error
     by_key: dict[tuple[str, bytes], Authority] = {}
     bounds_s: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
-        match line.split("#")[0].split():
-            case []:
-                continue
-            case ["authority", issuer, key, kinds, areas]:
-                authority = Authority(issuer, _key(key, number), _names(kinds), _names(areas))
-                place = (issuer, key_id(authority.public_key))
-                if place in by_key or any(a.public_key == authority.public_key for a in by_key.values()):
-                    raise VerificationError(Reason.AUTHORITIES_SHAPE, f"line {number}: a key stands twice")
-                by_key[place] = authority
-            case ["bound", name, seconds] if name in BOUNDS and name not in bounds_s and seconds.isascii():
-                if not seconds.isdigit():
-                    raise VerificationError(
-                        Reason.AUTHORITIES_SHAPE, f"line {number}: {seconds} is not a number"
-                    )
-                bounds_s[name] = int(seconds)
-            case _:
-                raise VerificationError(Reason.AUTHORITIES_SHAPE, f"line {number}: {line.strip()}")
+        try:
+            _parse_line(line.split("#")[0].split(), by_key, bounds_s)
+        except VerificationError as error:
+            raise VerificationError(error.reason, f"line {number}: {error.detail}") from error
     if not by_key:
-        raise VerificationError(Reason.AUTHORITIES_SHAPE, "no authority")
+        raise _broken("no authority")
     if missing := [name for name in BOUNDS if name not in bounds_s]:
-        raise VerificationError(Reason.AUTHORITIES_SHAPE, f"bound {missing[0]} is missing")
-    return Authorities(by_key, bounds_s, hashlib.sha256(text.encode()).digest())
+        raise _broken(f"bound {missing[0]} is missing")
+    return Authorities(by_key, bounds_s, hashlib.sha256(raw).digest())
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split(","))
+def _parse_line(
+    words: list[str], by_key: dict[tuple[str, bytes], Authority], bounds_s: dict[str, int]
+) -> None:
+    match words:
+        case []:
+            pass
+        case ["authority", issuer, key, kinds, areas]:
+            if not is_issuer(issuer):
+                raise _broken(f"{issuer!r} is not a URI")
+            authority = Authority(issuer, _parse_key(key), _parse_kinds(kinds), _parse_names(areas))
+            if any(known.public_key == authority.public_key for known in by_key.values()):
+                raise _broken("a key stands twice")
+            by_key[issuer, key_id(authority.public_key)] = authority
+        case ["bound", name, seconds]:
+            if name not in BOUNDS or name in bounds_s:
+                raise _broken(f"the bound {name!r} is unknown or stands twice")
+            if not _SECONDS.fullmatch(seconds):
+                raise _broken(f"{seconds!r} is not a number of seconds")
+            bounds_s[name] = int(seconds)
+        case _:
+            raise _broken("not: authority <uri> <key> <kinds> <areas>, or: bound <name> <seconds>")
 
 
-def _key(text: str, number: int) -> bytes:
+def _parse_kinds(text: str) -> frozenset[str]:
+    kinds = _parse_names(text)
+    if unknown := kinds - {ANY, *KINDS}:
+        raise _broken(f"no sensor kind: {min(unknown)!r}")
+    return kinds
+
+
+def _parse_names(text: str) -> frozenset[str]:
+    names = frozenset(text.split(","))
+    if not all(names) or (ANY in names and len(names) > 1):
+        raise _broken(f"not names separated by commas, or {ANY} alone: {text!r}")
+    return names
+
+
+def _parse_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
-    if base64.b64encode(key).decode() != text:
-        raise VerificationError(Reason.AUTHORITIES_SHAPE, f"line {number}: the key is not canonical base64")
+    if base64.b64encode(key).decode() != text:  # b64decode lets trailing bits pass.
+        raise _broken("the key is not the one base64 of its bytes")
     check_public_key(key)
     return key
+
+
+def _broken(problem: str) -> VerificationError:
+    return VerificationError(Reason.AUTHORITIES_SHAPE, problem)

@@ -166,13 +166,23 @@ class Registry:
                 self.enrol(decode_enrolment(parse_statement(raw).payload), hash_leaf(raw))
         self.close_block()
 
-    def path(self, place: KeyPlace) -> tuple[int, int, list[bytes]]:
-        """Return (index, size, inclusion path) of a key's record in the current tree.
+    def path(self, place: KeyPlace) -> tuple[int, list[bytes]]:
+        """Return the sides and hashes of the path from a key's record up to the current root.
+
+        Bit n of the sides is 1 where hash n is the left one. Nobody signs how many keys there are, so the
+        record's index and the tree's size could be written in several ways; the sides only in one.
 
         Raises:
             VerificationError: KEY_UNKNOWN.
         """
         if place not in self._by_place:
             raise VerificationError(Reason.KEY_UNKNOWN, place[0])
-        index = bisect_left(self._places, place)
-        return index, len(self._leaves), BlockTree(self._leaves).path(index)
+        node = bisect_left(self._places, place)
+        sides, hashes = 0, list[bytes]()
+        for level in BlockTree(self._leaves).levels[:-1]:
+            sibling = node ^ 1
+            if sibling < len(level):  # At the right edge a node may have none.
+                sides |= (node & 1) << len(hashes)
+                hashes.append(level[sibling])
+            node >>= 1
+        return sides, hashes

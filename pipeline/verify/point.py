@@ -47,7 +47,9 @@ class PointProof:
         signed_block: The log's entry for the block.
         in_log: The entry's place in the log at the checkpoint's size.
         enrolment: The authority's statement that enrolled the device's key.
-        in_registry: The key record's place in the registry that the manifest names.
+        in_registry: The key record's path to the registry root that the manifest names. As nobody signs the
+            registry's size, it is written as a path in a full tree: size is 2 to the number of hashes, bit n
+            of the index says that hash n is the left one.
         checkpoint: The cosigned checkpoint.
     """
 
@@ -217,9 +219,13 @@ class PointCheck:
 
     def _check_registry(self) -> str:
         path = self._proof.in_registry
+        if path.size != 1 << len(path.hashes):
+            raise VerificationError(Reason.SIZE_ORDER, "the path in the registry is not that of a full tree")
         leaf = record_of(self._enrolment, hash_leaf(self._proof.enrolment)).leaf()
         check_inclusion(hash_leaf(leaf), path.index, path.size, path.hashes, self._manifest.registry_root)
-        return f"key {key_id(self._enrolment.public_key).hex()}, one of {path.size}"
+        if self._enrolment.valid_from_s * 1000 > self._manifest.arrival_last_ms:
+            raise VerificationError(Reason.KEY_NOT_YET_VALID, "it came before the key's validity began")
+        return f"key {key_id(self._enrolment.public_key).hex()}"
 
     def _check_signature(self) -> str:
         self._statement = statement = parse_statement(self._proof.statement)

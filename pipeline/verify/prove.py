@@ -98,4 +98,5 @@ class Prover:
         record = self._registry.find(*place)
         if record is None:
             raise VerificationError(Reason.KEY_UNKNOWN, place[0])
-        return self._enrolments[record.enrolment_hash], Path(*self._registry.path(place))
+        sides, hashes = self._registry.path(place)
+        return self._enrolments[record.enrolment_hash], Path(sides, 1 << len(hashes), hashes)

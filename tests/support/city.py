@@ -52,7 +52,7 @@ AUTHORITIES_TEXT = format_authorities(
     ],
     BOUNDS_S,
 )
-AUTHORITIES = parse_authorities(AUTHORITIES_TEXT)
+AUTHORITIES = parse_authorities(AUTHORITIES_TEXT.encode())
 
 
 def policy_text(quorum: int = 2, witnesses: int = 3) -> str:
