@@ -109,8 +109,7 @@ def same(records: Sequence[Record] | None, expected: object) -> bool:
     return repr(None if records is None else [tuple(record) for record in records]) == repr(expected)
 
 
-# RFC 8428's examples as they stand, each with the issuer that fits its base name best: none is of the profile, for
-# this reason first.
+# RFC 8428's examples, each with the issuer that fits its base name best: none is of the profile.
 EXAMPLES = {
     "ex1": Reason.PACK_BASE_NAME,  # none
     "ex2": Reason.PACK_BASE_NAME,  # ends in ":"
