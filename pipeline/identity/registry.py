@@ -15,7 +15,7 @@ from pipeline.log.merkle import EMPTY_ROOT, BlockTree, hash_leaf, root_of
 from pipeline.wire.cbor import encode
 from pipeline.wire.enrolment import Enrolment, decode_enrolment
 from pipeline.wire.errors import VerificationError
-from pipeline.wire.keys import check_public_key, key_id
+from pipeline.wire.keys import key_id
 from pipeline.wire.reasons import Reason
 from pipeline.wire.statement import CONTENT_ENROLMENT, Statement, parse_statement, verify_statement
 
@@ -81,7 +81,6 @@ def check_enrolment(statement: Statement, authorities: Authorities) -> Enrolment
     enrolment = decode_enrolment(statement.payload)
     if statement.subject != enrolment.issuer:
         raise VerificationError(Reason.STATEMENT_SUBJECT, "an enrolment is about the issuer it enrols")
-    check_public_key(enrolment.public_key)
     if not authority.may_enrol(enrolment.kind, enrolment.area):
         raise VerificationError(Reason.AUTHORITY_SCOPE, f"{enrolment.kind} in {enrolment.area}")
     return enrolment
