@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from random import Random
+from threading import Event
 
 from devices.counts import Counts
 from devices.device import Chain, Device, Signed, new_epoch
@@ -189,9 +190,18 @@ class Fleet:
         authority: str,
         enrolments: Iterable[Enrolment],
         deadline_s: float,
-        turned: Callable[[], None] = lambda: None,
+        stopping: Event,
+        turned: Callable[[], None],
     ) -> None:
         """Have an authority of the fleet enrol the devices it has not enrolled before, and wait for receipts.
+
+        Args:
+            link: The session.
+            authority: The authority's name.
+            enrolments: The devices.
+            deadline_s: Monotonic time at which the wait for answers is given up.
+            stopping: Ends the wait without an error.
+            turned: Called after each turn.
 
         Raises:
             InputError: An enrolment was refused, or monotonic time `deadline_s` came before all answers.
@@ -207,7 +217,7 @@ class Fleet:
                 fresh.append(signer.sign_enrolment(enrolment))
                 notes[name] = fresh[-1].leaf_hash
         self.turn(link, fresh, notes=notes)
-        while not link.ready.is_set() or self._outbox.is_waiting(authority):
+        while not stopping.is_set() and (not link.ready.is_set() or self._outbox.is_waiting(authority)):
             if time.monotonic() >= deadline_s:
                 problem = link.problem or "no answer to the enrolments: is the log running?"
                 raise InputError(

@@ -87,7 +87,8 @@ def _replay(
     enrolments = [
         _enrolment(source, fleet.members[source.issuer].device.signer) for source in survey.sources.values()
     ]
-    fleet.enrol(link, authority, enrolments, time.monotonic() + START_S, lambda: report("enrolling"))
+    deadline_s = time.monotonic() + START_S
+    fleet.enrol(link, authority, enrolments, deadline_s, stopping, lambda: report("enrolling"))
     packers = {issuer: Packer(PACK_RECORDS_MAX) for issuer in survey.sources}
     for last_row, portion in _portions(table, PACK_RECORDS_MAX * (1 if table.wide else len(packers))):
         if last_row <= done_row:

@@ -101,7 +101,7 @@ def simulate(site: Site, plan: Plan, stopping: Event, report: Report) -> dict[st
         fleet.join(site.signers((station.issuer, station.subject) for station in feed.stations))
         with Link(site.broker, f"cityproof-{authority}", fleet.subscriptions, Random()) as link:
             run = _Run(plan, feed, fleet, link, journal, outbox)
-            run.enrol(authority)
+            run.enrol(authority, stopping)
             run.measure(stopping)
             run.drain(stopping)
         return journal.summarise(
@@ -150,7 +150,7 @@ class _Run:
                 return tick
         raise UnavailableError("the world's process", f"first tick within {START_S:.0f} s")
 
-    def enrol(self, authority: str) -> None:
+    def enrol(self, authority: str, stopping: Event) -> None:
         """Have every station enrolled; its key is valid from its first tick, from now if that lies ahead."""
         valid_from_s = int(min(self._first.time_s, time.time()))
         self._fleet.enrol(
@@ -158,6 +158,7 @@ class _Run:
             authority,
             [_enrolment(rig, valid_from_s) for rig in self._rigs],
             time.monotonic() + START_S,
+            stopping,
             lambda: self._report("enrolling"),
         )
         issuers = [rig.station.issuer for rig in self._rigs]

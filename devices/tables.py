@@ -288,7 +288,7 @@ class _LongRows:
 
     def _issuer(self, cells: Mapping[str, str]) -> str:
         name = cells["device"]
-        issuer = name if is_device(name) else URN_PREFIX + name
+        issuer = name if name.startswith("urn:") else URN_PREFIX + name
         if issuer in self._sources:
             return issuer
         if not is_device(issuer):

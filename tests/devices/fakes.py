@@ -1,7 +1,8 @@
 """Stand-ins for what devices speak to: a log that gives true receipts, a link without a network, a broker."""
 
-import asyncio
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pipeline.log.block import seal, sign_block
 from pipeline.log.manifest import Manifest
 from pipeline.log.note import TYPE_ED25519, NoteKey, encode_vkey
 from pipeline.log.receipt import make_receipt
-from pipeline.wire.enrolment import decode_enrolment
+from pipeline.wire.enrolment import Enrolment, decode_enrolment
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SeedSigner, encode_key_file
 from pipeline.wire.messages import encode_receipts, encode_refusal
@@ -97,6 +98,7 @@ class FakeLog:
         self.published = 0
         self.duplicates = 0
         self.enrolled: dict[tuple[str, bytes], bytes] = {}
+        self.enrolments: list[Enrolment] = []
         self.lose: Callable[[str, bytes], bool] = lambda _topic, _raw: False
         self._open: list[tuple[str, int, int, bytes]] = []
         self._lock = threading.Lock()
@@ -152,9 +154,8 @@ class FakeLog:
         if statement.content_type == CONTENT_ENROLMENT:
             verify_statement(statement, self.authority.public_key)
             enrolment = decode_enrolment(statement.payload)
-            self.enrolled[enrolment.issuer, statement.kid and _kid(enrolment.public_key)] = (
-                enrolment.public_key
-            )
+            self.enrolments.append(enrolment)
+            self.enrolled[enrolment.issuer, _kid(enrolment.public_key)] = enrolment.public_key
             self._open.append((*identity, raw))
             return
         public_key = self.enrolled.get((statement.issuer, statement.kid))
@@ -192,33 +193,24 @@ def _kid(public_key: bytes) -> bytes:
 
 
 class Broker:
-    """An amqtt broker on a free loopback port, in a thread of its own."""
+    """An amqtt broker on a free loopback port, in a process of its own that is stopped by SIGKILL."""
 
     def __init__(self) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"mqtt://127.0.0.1:{self.port}"
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
 
     def start(self) -> None:
-        from amqtt.broker import Broker as AmqttBroker
-
-        config = {
-            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }
-
-        async def start() -> None:
-            self._broker = AmqttBroker(config)
-            await self._broker.start()
-
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(start(), self._loop).result(10)
+        child = Path(__file__).with_name("broker_child.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(child), str(self.port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
