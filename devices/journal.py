@@ -57,7 +57,10 @@ class Journal:
         self._report(status | more | {"in_flight": fleet.in_flight} | fleet.totals().describe())
 
     def summarise(self, fleet: Fleet, outbox: Outbox, **more: Any) -> dict[str, Any]:
-        """Write and return the summary of a run; `ever` is what became of all that this outbox ever held, enrolments included."""
+        """Write and return the summary of a run.
+
+        `ever` is what became of all that this outbox ever held, enrolments included.
+        """
         self._sends.flush()
         summary = fleet.totals().describe() | {
             "started_s": round(self._started_s, 3),
