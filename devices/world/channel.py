@@ -17,6 +17,7 @@ STEP_S = 6.0
 MANNING = 0.03
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,10 @@ class Channel:
     def __init__(self, reaches: list[Reach], heads_m3_s: dict[str, float], concentration: FloatArray) -> None:
         """Begin in steady flow from `heads_m3_s` (node: flow), with one (substances,) concentration."""
         self.reaches = reaches
-        self._counts = counts = [max(3, round(reach.length_m / CELL_M)) for reach in reaches]
-        self._last = np.cumsum(counts) - 1
-        self._first = self._last - counts + 1
+        counts = [max(3, round(reach.length_m / CELL_M)) for reach in reaches]
+        self._counts: IntArray = np.array(counts, dtype=np.int64)
+        self._last: IntArray = np.cumsum(self._counts) - 1
+        self._first: IntArray = self._last - self._counts + 1
         self._heads = np.array([reach.start in heads_m3_s for reach in reaches])
         self._joins = np.array([[float(up.end == reach.start) for up in reaches] for reach in reaches])
         self._outlets = np.array([all(up.end != reach.start for reach in reaches) for up in reaches])

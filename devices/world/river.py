@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.world import district
-from devices.world.channel import STEP_S, Channel, Reach
+from devices.world.channel import MANNING, STEP_S, Channel, Reach
 from devices.world.draw import stream
 from devices.world.model import TICK_S
 from devices.world.scenarios import SpillPlan
 
 DAY_S = 86_400.0
 GRAVITY_M_S2 = 9.81
-SUBSTANCES = (
+SUBSTANCES: tuple[str, ...] = (
     "temperature",
     "dissolved_oxygen",
     "ammonia_nitrogen",
@@ -25,6 +25,7 @@ SUBSTANCES = (
     "turbidity",
     "conductivity",
 )
+_MASSES = ("ammonia_nitrogen", "permanganate_index", "total_phosphorus", "total_nitrogen")
 _AT = {name: i for i, name in enumerate(SUBSTANCES)}
 HEADS = {  # What enters at each head: base flow in m3/s, and the water's quality in the order of SUBSTANCES.
     "west": (14.0, (15.0, 8.2, 0.35, 3.2, 0.09, 1.9, 18.0, 0.042)),
@@ -178,11 +179,8 @@ class River:
         oxygen += (target - oxygen) * (1.0 - exp(-SURFACE_PER_DAY["dissolved_oxygen"] * days))
 
 
-_MASSES = ("ammonia_nitrogen", "permanganate_index", "total_phosphorus", "total_nitrogen")
-
-
 def _oxygen_saturation(temperature_cel: FloatArray) -> FloatArray:
-    """Return mg/L of oxygen in equilibrium with air at sea level: a cubic through the APHA table, 0-35 C."""
+    """Return mg/L of oxygen in equilibrium with air at sea level: a cubic near the APHA table, 0-30 C."""
     t = temperature_cel
     return np.asarray(14.60 - 0.4000 * t + 0.00790 * t**2 - 0.0000730 * t**3)
 
@@ -194,7 +192,7 @@ def _draw_reaches(draw: np.random.Generator, base_m3_s: dict[str, float]) -> lis
     for name, start, end, width_m, slope in _downstream():
         flow_m3_s = flow[start]
         flow[end] = flow.get(end, 0.0) + flow_m3_s
-        depth_m = (flow_m3_s * 0.03 / (width_m * slope**0.5)) ** 0.6
+        depth_m = (flow_m3_s * MANNING / (width_m * slope**0.5)) ** 0.6
         speed_m_s = flow_m3_s / (width_m * depth_m)
         shear_m_s = (GRAVITY_M_S2 * depth_m * slope) ** 0.5
         fischer = 0.011 * (speed_m_s * width_m) ** 2 / (depth_m * shear_m_s)

@@ -155,7 +155,7 @@ class Traffic:
 
     def _phases(self, now_s: float) -> tuple[IntArray, FloatArray]:
         """Return each junction's phase (1 north-south, 2 its left, 3 east-west, 4 its left) and time."""
-        cycle_s = (now_s + self._offset_s) % CYCLE_S
+        cycle_s = np.mod(now_s + self._offset_s, CYCLE_S, dtype=np.float64)
         first = self._green_s
         ends = np.stack(
             [
@@ -167,7 +167,7 @@ class Traffic:
         )
         starts = np.stack([0.0 * first, *(end + CLEARANCE_S for end in ends[:-1])])
         on = (cycle_s >= starts) & (cycle_s < ends)
-        return np.where(on.any(axis=0), on.argmax(axis=0) + 1, 0).astype(np.int64), np.asarray(cycle_s)
+        return np.where(on.any(axis=0), on.argmax(axis=0) + 1, 0).astype(np.int64), cycle_s
 
     def _signals(self, now_s: float) -> NDArray[np.bool_]:
         """Return which lane groups have green; a new cycle splits its green by the arrivals of late."""
