@@ -266,6 +266,20 @@ def test_a_field_of_another_type_or_range_is_refused(key: object, values: tuple[
             assert refusal(decode_manifest, cbor2.dumps(ordered)) is Reason.MANIFEST_SHAPE, (key, value)
 
 
+def test_counts_go_up_to_2_to_the_53() -> None:
+    """The largest count is what every language counts exactly; the smallest is 0."""
+    largest = MANIFEST_FIELDS | {
+        1: UINT_MAX,
+        2: 0,
+        5: [0, UINT_MAX],
+        6: [7, 7],
+        8: UINT_MAX,
+        11: [0, bytes(32)],
+    }
+    manifest = decode_manifest(cbor2.dumps(largest))
+    assert (manifest.shard, manifest.height, manifest.offset_last) == (UINT_MAX, 0, UINT_MAX)
+
+
 @pytest.mark.parametrize("key", range(1, 12))
 def test_a_missing_field_is_refused(key: int) -> None:
     """All but the last two must be there."""
