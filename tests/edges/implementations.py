@@ -1,0 +1,78 @@
+"""Every implementation of a port, for the contract tests. A new one is one line in its table."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.edges.files import LocalFiles
+from pipeline.edges.sqlite_bus import SqliteBus
+from pipeline.edges.sqlite_points import SqlitePoints, read_points
+from pipeline.ports import Bus, Files, PointStore
+from tests.support.memory_bus import MemoryBus
+from tests.support.memory_files import MemoryFiles
+
+TOPICS = {"statements": 3, "log": 1, "state": 2}
+COMPACTED = {"state"}
+START_S = 1_800_000_000.0
+
+OpenBus = Callable[[], AbstractAsyncContextManager[Bus]]
+Places = Mapping[tuple[str, str, str, str, int], tuple[float, int]]
+
+
+@dataclass(slots=True)
+class SetClock:
+    """`ports.Clock` that says what a test wants."""
+
+    time_s: float = START_S
+
+    def now_s(self) -> float:
+        return self.time_s
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPoints:
+    """A point store and how to read all of it back: kind, device, subject, quantity, time -> value, ref."""
+
+    store: PointStore
+    read: Callable[[], Awaitable[Places]]
+
+
+def sqlite_bus(folder: Path, clock: SetClock) -> OpenBus:
+    return lambda: SqliteBus.open(folder / "bus.db", TOPICS, compacted=COMPACTED, clock=clock)
+
+
+def memory_bus(_folder: Path, clock: SetClock) -> OpenBus:
+    bus = MemoryBus(TOPICS, marked=frozenset({"log"}), now_s=clock.now_s)
+
+    @asynccontextmanager
+    async def open_again() -> AsyncGenerator[Bus]:
+        yield bus
+
+    return open_again
+
+
+BUSES: Mapping[str, Callable[[Path, SetClock], OpenBus]] = {"sqlite": sqlite_bus, "memory": memory_bus}
+
+
+@asynccontextmanager
+async def sqlite_points(folder: Path) -> AsyncGenerator[OpenPoints]:
+    async def read() -> Places:
+        with read_points(folder / "points.db") as reader:
+            return {
+                (p.kind, p.device, p.subject, p.quantity, p.time_us): (p.value, p.ref) for p in reader.scan()
+            }
+
+    async with SqlitePoints.open(folder / "points.db") as store:
+        yield OpenPoints(store, read)
+
+
+POINT_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[OpenPoints]]] = {
+    "sqlite": sqlite_points
+}
+
+
+FOLDERS: Mapping[str, Callable[[Path], Files]] = {
+    "local": LocalFiles,
+    "memory": lambda _folder: MemoryFiles(),
+}
