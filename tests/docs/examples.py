@@ -1,0 +1,221 @@
+"""One example of each object, made by the code as it is now: the schema and the pages are held against it."""
+
+import hashlib
+
+from pipeline.identity.authorities import ANY, Authorities, Authority, format_authorities, parse_authorities
+from pipeline.identity.registry import Registry, check_enrolment
+from pipeline.log.block import SealedBlock, seal, sign_block
+from pipeline.log.checkpoint import Checkpoint, add_signatures, cosign, sign_checkpoint
+from pipeline.log.genesis import sign_genesis
+from pipeline.log.manifest import Manifest, encode_manifest
+from pipeline.log.merkle import BlockTree, hash_leaf, hash_leaves
+from pipeline.log.note import TYPE_COSIGNATURE, NoteSigner, encode_vkey
+from pipeline.log.policy import Policy, parse_policy
+from pipeline.log.receipt import make_receipt
+from pipeline.log.sequences import SignerSequences
+from pipeline.stages.envelopes import Duplicate, Refused, ShardPosition, wrap_outcomes, wrap_positions
+from pipeline.verify.point import Path, PointProof, encode_proof
+from pipeline.wire.cbor import encode
+from pipeline.wire.cose import parse_sign1, signing_input
+from pipeline.wire.enrolment import Enrolment, encode_enrolment
+from pipeline.wire.keys import SeedSigner
+from pipeline.wire.messages import encode_receipts, encode_refusal
+from pipeline.wire.reasons import Reason
+from pipeline.wire.senml import Record, encode_pack
+from pipeline.wire.statement import CONTENT_ENROLMENT, CONTENT_SENML, parse_statement, sign_statement
+
+ORIGIN = "city.example/log"
+AUTHORITY = "https://bureau.example/"
+DEVICE = "urn:dev:ops:32473-truck-7"
+TIME_S = 1_767_225_600
+LOG, BUREAU, WITNESS, TRUCK = (
+    SeedSigner(hashlib.sha256(name).digest()) for name in (b"log", b"bureau", b"witness", b"truck")
+)
+LOG_NOTE, WITNESS_NOTE = NoteSigner(ORIGIN, LOG), NoteSigner("witness.example", WITNESS)
+
+
+def authorities() -> Authorities:
+    """An authorities file that lets the bureau enrol everything."""
+    bounds_s = {"registry_lag_s": 60, "cosign_delay_s": 60, "checkpoint_age_s": 86_400}
+    bureau = Authority(AUTHORITY, BUREAU.public_key, frozenset({ANY}), frozenset({ANY}))
+    return parse_authorities(format_authorities([bureau], bounds_s).encode())
+
+
+def policy() -> Policy:
+    """A policy with one log and one witness."""
+    log, witness = encode_vkey(LOG_NOTE.key()), encode_vkey(WITNESS_NOTE.key(TYPE_COSIGNATURE))
+    return parse_policy(f"log {log}\nwitness w {witness}\nquorum w\n".encode())
+
+
+def enrolment() -> Enrolment:
+    """An enrolment with every field, a beam end too."""
+    return Enrolment(
+        issuer=DEVICE,
+        public_key=TRUCK.public_key,
+        department="market",
+        controller="carrier 7",
+        data_class="shipments",
+        kind="cold",
+        subject="container/7",
+        area="harbour",
+        longitude=121.5,
+        latitude=31.25,
+        height_m=1.5,
+        longitude2=121.5,
+        latitude2=31.26,
+        height2_m=2.0,
+        accuracy={"temperature": 0.5, "humidity": 3.0},
+        calibrated_until_s=TIME_S + 86_400,
+        valid_from_s=TIME_S,
+    )
+
+
+def enrolment_statement() -> bytes:
+    """The bureau's statement that enrols the truck."""
+    return sign_statement(
+        BUREAU,
+        issuer=AUTHORITY,
+        subject=DEVICE,
+        content_type=CONTENT_ENROLMENT,
+        epoch=TIME_S,
+        sequence=0,
+        previous=bytes(32),
+        payload=encode_enrolment(enrolment()),
+    )
+
+
+def reading(sequence: int = 0) -> bytes:
+    """A reading of numbers and a boolean, with units and times of their own."""
+    records = [
+        Record("temperature", "Cel", 4.5, float(TIME_S)),
+        Record("door", "/", 1.0, float(TIME_S)),
+        Record("temperature", "Cel", 5.0, TIME_S + 60.5),
+    ]
+    return sign_statement(
+        TRUCK,
+        issuer=DEVICE,
+        subject="container/7",
+        content_type=CONTENT_SENML,
+        epoch=TIME_S,
+        sequence=sequence,
+        previous=bytes(32),
+        payload=encode_pack(DEVICE, records),
+    )
+
+
+def registry() -> Registry:
+    """The registry once the truck is enrolled."""
+    made = Registry()
+    statement = parse_statement(enrolment_statement())
+    made.enrol(check_enrolment(statement, authorities()), hash_leaf(statement.raw))
+    made.close_block()
+    return made
+
+
+def manifest(accepted: int) -> Manifest:
+    """A manifest with every field."""
+    made = registry()
+    return Manifest(
+        shard=3,
+        height=63,
+        previous=hashlib.sha256(b"previous").digest(),
+        topic_id=bytes(range(16)),
+        offset_first=10,
+        offset_last=10 + accepted + 2,
+        arrival_first_ms=TIME_S * 1000,
+        arrival_last_ms=TIME_S * 1000 + 480,
+        accepted=accepted,
+        duplicates=1,
+        refused={"oversize": 1, "signature_invalid": 1},
+        refused_hash=hashlib.sha256(b"refused").digest(),
+        registry_blocks=made.blocks,
+        registry_root=made.root,
+        equivocations=(3,),
+        state_hash=hashlib.sha256(state_snapshot()).digest(),
+    )
+
+
+def block() -> tuple[SealedBlock, bytes]:
+    """A block of four statements, and its signed block."""
+    leaves = [reading(sequence) for sequence in range(4)]
+    sealed = seal(manifest(len(leaves)), leaves)
+    return sealed, sign_block(LOG, ORIGIN, manifest(len(leaves)), sealed.root, sealed.manifest_hash)
+
+
+def genesis() -> bytes:
+    """Entry 0."""
+    return sign_genesis(LOG, ORIGIN, 5, authorities().file_hash)
+
+
+def receipt() -> bytes:
+    """The receipt of the first statement of the block."""
+    sealed, signed = block()
+    return make_receipt(signed, sealed.tree.size, 1, sealed.tree.path(1))
+
+
+def checkpoint() -> bytes:
+    """The checkpoint over genesis and block, cosigned."""
+    root = BlockTree(hash_leaves([genesis(), block()[1]])).root
+    made = Checkpoint(ORIGIN, 2, root)
+    return add_signatures(sign_checkpoint(made, LOG_NOTE), [cosign(made, WITNESS_NOTE, TIME_S + 1)])
+
+
+def point_proof() -> bytes:
+    """The proof of the second temperature of the first statement."""
+    sealed, signed = block()
+    log = BlockTree(hash_leaves([genesis(), signed]))
+    sides, hashes = registry().path((DEVICE, parse_statement(reading()).kid))
+    return encode_proof(
+        PointProof(
+            statement=reading(),
+            record=2,
+            in_block=Path(1, sealed.tree.size, sealed.tree.path(1)),
+            manifest=encode_manifest(manifest(4)),
+            signed_block=signed,
+            in_log=Path(1, log.size, log.path(1)),
+            enrolment=enrolment_statement(),
+            in_registry=Path(sides, 1 << len(hashes), hashes),
+            checkpoint=checkpoint(),
+        )
+    )
+
+
+def state_snapshot() -> bytes:
+    """What a shard remembers after a gap and an equivocation."""
+    memory = SignerSequences()
+    for sequence, leaf in ((0, b"a"), (4, b"b"), (4, b"c")):
+        memory.place(DEVICE, TIME_S, sequence, hash_leaf(leaf))
+    return memory.to_bytes()
+
+
+def outcomes() -> bytes:
+    """What the refused topic carries for a block with a refusal and a duplicate."""
+    topic = f"statements/{DEVICE}"
+    refused = Refused(topic, hashlib.sha256(b"x").digest(), "oversize", 1, 20_000, TIME_S * 1000, b"head")
+    (value,) = wrap_outcomes([refused], [Duplicate(topic, DEVICE, TIME_S, 0, 3)])
+    return value
+
+
+def examples() -> dict[str, bytes]:
+    """Rule of the CDDL -> an object that it describes, as bytes."""
+    sign1 = parse_sign1(reading())
+    assert sign1.payload is not None
+    (record,) = registry()._by_place.values()
+    return {
+        "statement": reading(),
+        "reading": reading(),
+        "enrolment-statement": enrolment_statement(),
+        "sig-structure": signing_input(sign1.protected, sign1.payload),
+        "receipts-message": encode_receipts([(TIME_S, 0, receipt())]),
+        "refusal-message": encode_refusal(hashlib.sha256(b"x").digest(), Reason.OVERSIZE),
+        "manifest": encode_manifest(manifest(4)),
+        "signed-block": block()[1],
+        "receipt": receipt(),
+        "genesis": genesis(),
+        "registry-record": record.leaf(),
+        "point-proof": point_proof(),
+        "log-key": wrap_positions([ShardPosition(1, 0), ShardPosition(64, 63)]),
+        "outcomes": outcomes(),
+        "state-snapshot": state_snapshot(),
+        "publisher-state": encode([2, BlockTree(hash_leaves([b"a", b"b"])).root, 1]),
+    }
