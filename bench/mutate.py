@@ -14,6 +14,7 @@ import argparse
 import ast
 import copy
 import importlib.abc
+import importlib.machinery
 import importlib.util
 import os
 import resource
@@ -27,12 +28,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
-import cbor2  # noqa: F401 - loaded once here, so that no mutant has to
-import hypothesis  # noqa: F401
-import nacl.bindings  # noqa: F401
 import pytest
 
 GOAL = 0.9
+PRELOADED = ("cbor2", "hypothesis", "nacl.bindings", "pydantic")  # Once here, so that no mutant has to.
 MEMORY_MAX = 4 << 30
 TIMEOUT_S = 60
 
@@ -296,6 +295,8 @@ def main() -> int:
     options = parser.parse_args()
 
     sys.path.insert(0, str(Path.cwd()))
+    for name in PRELOADED:
+        importlib.import_module(name)
     if not run_tests(None, sorted(options.tests.rglob("test_*.py"))):
         print("The tests fail without any mutation; mend that first.")
         return 2

@@ -334,7 +334,14 @@ def note_refusals() -> list[Json]:
     ]
 
 
-def sign_changed(raw: bytes, header: Json | None = None, payload: bytes | None = None, **parts: Any) -> bytes:
+def sign_changed(
+    raw: bytes,
+    header: Json | None = None,
+    payload: bytes | None = None,
+    *,
+    unprotected: dict[object, object] | None = None,
+    detached: bool = False,
+) -> bytes:
     """Sign an object of the log again with some labels of its header (None: taken out) or parts changed."""
     sign1 = cose.parse_sign1(raw)
     fields = cbor.decode(sign1.protected)
@@ -345,9 +352,8 @@ def sign_changed(raw: bytes, header: Json | None = None, payload: bytes | None =
     protected = cbor.encode(kept)
     payload = sign1.payload if payload is None else payload
     signature = LOG.sign(cose.signing_input(protected, payload))
-    unprotected = parts.get("unprotected", {})
-    shown = None if parts.get("detached") else payload
-    return cose.encode_sign1(cose.Sign1(protected, unprotected, shown, signature))
+    shown = None if detached else payload
+    return cose.encode_sign1(cose.Sign1(protected, unprotected or {}, shown, signature))
 
 
 def block_refusals(raw: bytes) -> list[Json]:
@@ -396,14 +402,16 @@ def receipt_refusals(block: Json) -> list[Json]:
         block["receipts"][1]["path"],
     )
 
-    def receipt(unprotected: object, **changes: Any) -> bytes:
-        return sign_changed(raw, unprotected=unprotected, **({"detached": True} | changes))
+    def receipt(
+        unprotected: dict[object, object], header: Json | None = None, *, detached: bool = True
+    ) -> bytes:
+        return sign_changed(raw, header, unprotected=unprotected, detached=detached)
 
-    def proof(value: object) -> object:
+    def proof(value: object) -> dict[object, object]:
         return {396: {-1: [cbor.encode(value)]}}
 
     good = proof([5, 2, path])
-    twice = {396: {-1: [cbor.encode([5, 2, path])] * 2}}
+    twice: dict[object, object] = {396: {-1: [cbor.encode([5, 2, path])] * 2}}
     broken = {
         "byte after it": (receipt(good) + b"\0", Reason.CBOR_TRAILING),
         "payload not detached": (receipt(good, detached=False), Reason.COSE_PAYLOAD),
