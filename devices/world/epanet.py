@@ -7,7 +7,7 @@ engine itself and the network Net3 are two files of that package. Functions and 
 
 import ctypes
 import os
-import sys
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from importlib.util import find_spec
@@ -28,10 +28,10 @@ COUNT_NODES, COUNT_LINKS, COUNT_CONTROLS = 0, 2, 5
 QUALITY_CHEMICAL, SOURCE_MASS, CONTROL_TIMER, SAVE = 1, 1, 2, 1
 JUNCTION = 0
 _ERROR_FIRST = 100  # Below: warnings, such as a pump out of its range.
-_LIBRARIES = {
-    "linux": "libepanet/linux-x64/libepanet22.so",
-    "darwin": "libepanet/darwin-x64/libepanet22.dylib",
-    "win32": "libepanet/windows-x64/epanet22.dll",
+_LIBRARIES = {  # The builds of 2.2 that the package has.
+    ("Linux", "x86_64"): "linux-x64/libepanet22.so",
+    ("Darwin", "x86_64"): "darwin-x64/libepanet22.dylib",
+    ("Darwin", "arm64"): "darwin-arm/libepanet2.dylib",
 }
 
 
@@ -45,6 +45,17 @@ def _package() -> Path:
     if spec is None or spec.origin is None:
         raise InputError("package wntr", "is not installed", "Install cityproof with its extra [sim].")
     return Path(spec.origin).parent
+
+
+def _library_path() -> Path:
+    machine = (platform.system(), platform.machine())
+    if machine not in _LIBRARIES:
+        raise InputError(
+            "this machine",
+            f"wntr has no EPANET for {' '.join(machine)}",
+            "Simulate on Linux x86_64 or on macOS.",
+        )
+    return _package() / "epanet" / "libepanet" / _LIBRARIES[machine]
 
 
 class Project:
@@ -186,7 +197,7 @@ class Project:
 @contextmanager
 def open_project(path: Path) -> Iterator[Project]:
     """Load a network and close it again; the engine's scratch files live and die in a folder of their own."""
-    library = ctypes.CDLL(str(_package() / "epanet" / _LIBRARIES.get(sys.platform, _LIBRARIES["linux"])))
+    library = ctypes.CDLL(str(_library_path()))
     handle = ctypes.c_void_p()
     with TemporaryDirectory(prefix="cityproof-epanet-") as folder, chdir(folder):
         library.EN_createproject(ctypes.byref(handle))
