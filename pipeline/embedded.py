@@ -19,7 +19,8 @@ from pipeline.edges.sqlite_points import SqlitePoints
 from pipeline.folder import SHARDS, CityFolder, CityKeys
 from pipeline.identity.authorities import parse_authorities
 from pipeline.log.policy import parse_policy
-from pipeline.ports import Bus
+from pipeline.ports import Bus, Inbox
+from pipeline.ports import Publisher as MqttSender
 from pipeline.stages import aggregator, bridge, courier, log, projector
 from pipeline.stages.publisher import Publisher
 from pipeline.stages.witness import Witness
@@ -30,56 +31,54 @@ INBOX_TOPICS = ("statements/+", "registry/+")
 
 
 @dataclass(frozen=True, slots=True)
+class RunningStages:
+    """Every stage at work; `task` ends, with the error of the stage that failed, only if one does."""
+
+    bus: Bus
+    points: SqlitePoints
+    task: asyncio.Task[None]
+
+
+@dataclass(frozen=True, slots=True)
 class RunningCity:
-    """What a running city offers to whoever started it."""
+    """Stages, and the broker where devices find them."""
 
     host: str
     port: int
-    bus: Bus
-    points: SqlitePoints
-    stages: asyncio.Task[None]
+    stages: RunningStages
 
 
 @asynccontextmanager
-async def embedded_city(
-    folder: CityFolder, keys: CityKeys, port: int, on_published: Callable[[int], None]
-) -> AsyncGenerator[RunningCity]:
-    """Run every stage until the context ends; `stages` ends early with the error of the stage that failed.
+async def run_stages(
+    folder: CityFolder,
+    keys: CityKeys,
+    inbox: Inbox,
+    outgoing: MqttSender,
+    on_published: Callable[[int], None],
+) -> AsyncGenerator[RunningStages]:
+    """Run every stage on local stores, between an inbox and a sender, until the context ends.
 
     Raises:
-        UnavailableError: The port is taken, or the folder is in use by another city.
+        InputError: Another city is using the folder.
+        UnavailableError: A store cannot be opened.
     """
     authorities = parse_authorities(folder.authorities.read_bytes())
     policy = parse_policy(folder.policy.read_bytes())
-    clock = SystemClock()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         bus = await enter(SqliteBus.open(folder.state / "bus.db", PARTITIONS, compacted={STATE}))
         points = await enter(SqlitePoints.open(folder.points))
         index = await enter(SqliteReceiptIndex.open(folder.state / "receipts.db"))
-        host, port = await enter(embedded_broker(port))
-        inbox = await enter(MqttInbox.open(host, port, "bridge", INBOX_TOPICS))
-        outgoing = await enter(MqttPublisher.open(host, port, "courier"))
-        log_key = keys.log.key()
-        witnesses = [
-            Witness(
-                signer,
-                {log_key.name: log_key},
-                LocalFiles(folder.witness_state(short)),
-                clock,
-            )
-            for short, signer in keys.witnesses.items()
-        ]
         publisher = Publisher(
             keys.log,
             policy,
-            witnesses,
+            _open_witnesses(folder, keys),
             LocalFiles(folder.log),
             LocalFiles(folder.state / "publisher"),
             on_published,
         )
 
-        async def stages() -> None:
+        async def work() -> None:
             async with asyncio.TaskGroup() as group:
                 for shard in range(SHARDS):
                     group.create_task(aggregator.run(bus, shard, SHARDS, authorities))
@@ -89,9 +88,36 @@ async def embedded_city(
                 group.create_task(projector.run(bus, SHARDS, authorities, points))
                 group.create_task(bridge.run(bus, inbox, SHARDS))
 
-        task = asyncio.create_task(stages())
+        task = asyncio.create_task(work())
         try:
-            yield RunningCity(host, port, bus, points, task)
+            yield RunningStages(bus, points, task)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def _open_witnesses(folder: CityFolder, keys: CityKeys) -> list[Witness]:
+    logs = {keys.log.name: keys.log.key()}
+    return [
+        Witness(signer, logs, LocalFiles(folder.witness_state(short)), SystemClock())
+        for short, signer in keys.witnesses.items()
+    ]
+
+
+@asynccontextmanager
+async def embedded_city(
+    folder: CityFolder, keys: CityKeys, port: int, on_published: Callable[[int], None]
+) -> AsyncGenerator[RunningCity]:
+    """Run every stage behind a loopback broker until the context ends.
+
+    Raises:
+        InputError: The port is taken, or another city is using the folder.
+        UnavailableError: A store cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        host, port = await enter(embedded_broker(port))
+        inbox = await enter(MqttInbox.open(host, port, "bridge", INBOX_TOPICS))
+        outgoing = await enter(MqttPublisher.open(host, port, "courier"))
+        stages = await enter(run_stages(folder, keys, inbox, outgoing, on_published))
+        yield RunningCity(host, port, stages)

@@ -19,8 +19,8 @@ async def run(directory: Path, port: int) -> int:
         print(f"listening on mqtt://{city.host}:{city.port}", flush=True)
         print(f"policy {folder.policy}, authority's key {folder.authority_key}", flush=True)
         stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait({stopped, city.stages}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopped, city.stages.task}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if city.stages.done():
-            city.stages.result()
+        if city.stages.task.done():
+            city.stages.task.result()
     return 0

@@ -7,12 +7,14 @@ comparing and persisting are one step under one lock, and the answer comes after
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pipeline.log.checkpoint import Checkpoint, cosign, encode_checkpoint, parse_checkpoint
+from pipeline.log.checkpoint import Checkpoint, cosign, parse_checkpoint
 from pipeline.log.cosigning import SIZE_CONTENT_TYPE, AddCheckpoint, parse_add_checkpoint
 from pipeline.log.merkle import check_consistency
 from pipeline.log.note import Note, NoteKey, NoteSigner, parse_note, verified
 from pipeline.ports import Clock, Files, WitnessAnswer
+from pipeline.wire.cbor import decode, encode
 from pipeline.wire.errors import VerificationError
 
 TEXT = "text/plain; charset=utf-8"
@@ -91,12 +93,8 @@ class Witness:
         self._clock = clock
         self._lock = asyncio.Lock()
         stored = files.read(STATE_PATH)
-        checkpoints = (
-            [parse_checkpoint(text + "\n") for text in stored.decode().split("\n\n") if text]
-            if stored
-            else []
-        )
-        self._latest = {checkpoint.origin: checkpoint for checkpoint in checkpoints}
+        rows: Any = decode(stored) if stored else []
+        self._latest = {row[0]: Checkpoint(*row) for row in rows}
 
     @property
     def name(self) -> str:
@@ -109,9 +107,9 @@ class Witness:
             decision = decide(request, self._latest, self._logs, self._signer, int(self._clock.now_s()))
             if decision.remember is not None:
                 latest = {**self._latest, decision.remember.origin: decision.remember}
-                stored = "\n".join(encode_checkpoint(checkpoint) for checkpoint in latest.values())
+                stored = encode([[c.origin, c.size, c.root] for c in latest.values()])
                 # A crash before this write leaves the older checkpoint: nothing was cosigned. A crash after
                 # it leaves the newer one and no answer: the log asks again, from the size it is told.
-                await self._files.write(STATE_PATH, stored.encode())
+                await self._files.write(STATE_PATH, stored)
                 self._latest = latest
             return decision.answer

@@ -1,8 +1,8 @@
 """`cityproof bench sealing`: what sealing costs beside the signature checks that nobody can spare.
 
 Sealing is everything from bytes in memory to an unsigned block: strict check, decode, verify, deduplicate,
-Merkle tree, manifest. The bare loop verifies the same signatures with PyNaCl, inputs laid out beforehand, and does
-nothing else. Both run in turn, and the median of the ratios is what counts.
+Merkle tree, manifest. The bare loop verifies the same signatures with PyNaCl, its inputs laid out beforehand,
+and does nothing else. Both run in turn, and the median of the ratios is what counts.
 """
 
 import json

@@ -108,8 +108,8 @@ async def run(plan: Plan) -> int:
         loop.add_signal_handler(number, stopping.set)
     console.print(f"[bold]cityproof demo[/] in {folder.root}  (Ctrl-C ends it)")
     async with embedded_city(folder, keys, 0, watch.on_published) as city:
-        before = await city.points.counts()
-        watching = asyncio.create_task(watch.run(city.bus, SHARDS))
+        before = await city.stages.points.counts()
+        watching = asyncio.create_task(watch.run(city.stages.bus, SHARDS))
         try:
             devices = await _run_devices(plan, folder, city, watch, before, stopping, console)
             counts = await _settle(devices, city, watch, before)
@@ -148,14 +148,14 @@ async def _run_devices(
         for task in (ended, stop, failed):
             task.cancel()
         if failed in done:
-            city.stages.result()
+            city.stages.task.result()
     if devices.process.returncode != 0:
         raise UnavailableError("the simulated devices", devices.problem or "they ended without a word")
     return devices
 
 
 async def _first_end(city: RunningCity) -> None:
-    await asyncio.wait({city.stages})
+    await asyncio.wait({city.stages.task})
 
 
 async def _frame(
@@ -167,7 +167,7 @@ async def _frame(
     rates: list[tuple[float, int]],
 ) -> Any:
     watch.latencies.join()
-    now = await city.points.counts()
+    now = await city.stages.points.counts()
     counts = PointCounts(now.stored - before.stored, now.superseded - before.superseded)
     rates.append((time.monotonic(), counts.stored + counts.superseded))
     while rates[0][0] < rates[-1][0] - RATE_SPAN_S:
@@ -221,7 +221,7 @@ async def _settle(devices: Devices, city: RunningCity, watch: Watch, before: Poi
     published = int(devices.status.get("published", 0)) - int(devices.status.get("waiting", 0))
     deadline = time.monotonic() + SETTLE_S
     while True:
-        now = await city.points.counts()
+        now = await city.stages.points.counts()
         counts = PointCounts(now.stored - before.stored, now.superseded - before.superseded)
         placed = counts.stored + counts.superseded + watch.refused.total()
         if (placed >= published and watch.published_size >= watch.size) or time.monotonic() > deadline:
@@ -231,7 +231,7 @@ async def _settle(devices: Devices, city: RunningCity, watch: Watch, before: Poi
 
 
 async def _check_alive(city: RunningCity, watching: asyncio.Task[None]) -> None:
-    for task in (city.stages, watching):
+    for task in (city.stages.task, watching):
         if task.done():
             task.result()
 
