@@ -6,6 +6,7 @@ its definition: the bytes are what `write` makes of their own tree, and the tree
 allows.
 """
 
+import json
 import math
 import struct
 from dataclasses import dataclass, field
@@ -156,4 +157,34 @@ def admits(data: bytes) -> bool:
         and write(item) == data
         and depth(item) <= 8
         and all(allowed(inner, item) for inner in within(item))
+    )
+
+
+def diagnostic(data: bytes) -> str:
+    """Return the diagnostic notation of well-formed CBOR (RFC 8949, 8)."""
+    return notation(parse_item(data, 0)[0])
+
+
+def notation(item: Item) -> str:
+    """Return the diagnostic notation of a tree."""
+    match item.major:
+        case 0:
+            return str(item.argument)
+        case 1:
+            return str(-1 - item.argument)
+        case 2:
+            return f"h'{item.content.hex()}'"
+        case 3:
+            return json.dumps(item.content.decode(), ensure_ascii=False)
+        case 4:
+            return f"[{', '.join(map(notation, item.items))}]"
+        case 5:
+            pairs = zip(item.items[::2], item.items[1::2], strict=True)
+            return f"{{{', '.join(f'{notation(key)}: {notation(value)}' for key, value in pairs)}}}"
+        case 6:
+            return f"{item.argument}({notation(item.items[0])})"
+    if item.argument in (25, 26, 27):
+        return repr(struct.unpack(FLOATS[len(item.content)], item.content)[0])
+    return {20: "false", 21: "true", 22: "null", 23: "undefined"}.get(
+        item.argument, f"simple({item.argument})"
     )
