@@ -24,7 +24,7 @@ from pipeline.stages.envelopes import Duplicate, Refused, unwrap_outcomes, wrap_
 from pipeline.wire.errors import FencedError, UnavailableError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import Record, encode_pack
-from pipeline.wire.statement import parse_statement
+from pipeline.wire.statement import Statement, parse_statement, verify_statement
 from pipeline.wire.topics import BLOCKS, REFUSED, STATE, STATEMENTS
 from tests.support.city import (
     AUTHORITIES,
@@ -428,11 +428,10 @@ def test_refused_and_duplicates_count_together_for_closing() -> None:
 def test_garbage_never_reaches_a_signature_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not parse, is in a wrong shard or has no key costs no verification; counted, not timed."""
     checked: list[bytes] = []
-    verify = aggregator.verify_statement
 
-    def count(statement: Any, key: bytes) -> None:
+    def count(statement: Statement, key: bytes) -> None:
         checked.append(statement.raw)
-        verify(statement, key)
+        verify_statement(statement, key)
 
     monkeypatch.setattr(aggregator, "verify_statement", count)
     device = fresh(DEVICE)
