@@ -103,7 +103,7 @@ DISTURBED = st.binary(max_size=40) | st.builds(disturbed, VALUES, st.integers(0,
 
 
 @given(DISTURBED)
-@settings(max_examples=1500)
+@settings(max_examples=800)
 @example(bytes.fromhex("a201000100"))
 @example(bytes.fromhex("a2020001f4"))
 @example(bytes.fromhex("d2d200"))

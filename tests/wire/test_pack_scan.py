@@ -76,7 +76,7 @@ USUAL = {
 
 @pytest.mark.parametrize("name", USUAL)
 def test_another_byte_anywhere(name: str) -> None:
-    """Every form of number goes the fast way; with a bit flipped or a telling byte put in, none is misread."""
+    """Every form of number goes the fast way; with one byte changed, none is misread."""
     payload = USUAL[name]
     assert scan_pack(payload, ISSUER) is not None
     assert reference.admits(payload)
