@@ -20,7 +20,7 @@ def open_bus(request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock) ->
     return BUSES[request.param](tmp_path, clock)
 
 
-@pytest.fixture(params=POINT_STORES)
+@pytest.fixture(params=POINT_STORES, scope="session")
 def open_points(request: pytest.FixtureRequest) -> Callable[[Path], AbstractAsyncContextManager[OpenPoints]]:
     return POINT_STORES[request.param]
 
