@@ -17,7 +17,7 @@ def live_table(title: str, devices: dict[str, Any], watch: Watch, points: PointC
     table = Table(title=title, title_style="bold", expand=False)
     for heading in ("devices", "bus and log", "proofs", "refused, by reason"):
         table.add_column(heading, vertical="top", min_width=20)
-    link = devices.get("link", "starting")
+    link = devices.get("link", "connected")
     columns = (
         [
             f"{devices.get('phase', 'starting')}",
