@@ -115,13 +115,13 @@ async def _restore(bus: Bus, ledger: Ledger, shards: int, blocks: BusReader) -> 
     if last is None:
         return False
     positions = unwrap_positions(last.key)
+    assert len(positions) == shards, "the log was begun with another number of shards"
     for shard, position in enumerate(positions):
         if position.height > 0:
             # The registry is made again from all its blocks, every other shard from its last.
             start = 0 if shard == REGISTRY_SHARD else position.block_offset
             await _restore_shard(bus, ledger, shard, start, position.block_offset)
             blocks.seek(shard, position.block_offset + 1)
-    assert len(positions) == shards, "the log was begun with another number of shards"
     return True
 
 
