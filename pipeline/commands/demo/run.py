@@ -319,16 +319,21 @@ def _report(plan: Plan, console: Console, summary: dict[str, Any], outcome: Outc
         console.print(f"  [red]{row['reason']}[/] {where}: signed {row['signed']}, stored {row['stored']}")
     found, others = summary["altered_found"], summary["false_alarms"]
     console.print(f"altered {summary['altered']}, of these found {found}; found besides: {others}")
+    refused = sum(summary["refused"].values())
+    placed = summary["stored"] + summary["superseded"] + summary["waiting"] + refused
+    console.print(
+        f"{summary['published']:,} records sent = {summary['stored']:,} stored + {summary['superseded']:,} "
+        f"superseded + {refused:,} refused + {summary['waiting']:,} waiting; half of them provable within "
+        f"{summary['latency_p50_s']:.2f} s, 99 of 100 within {summary['latency_p99_s']:.2f} s"
+    )
     text = json.dumps(summary, indent=1)
-    if plan.headless or plan.summary is None:
+    if plan.headless:
         print(text)
     if plan.summary is not None:
         plan.summary.write_text(text + "\n", encoding="utf-8")
-    console.print(
-        f"Everything it made is in {plan.root}. Try: cityproof verify {plan.root}/proofs/0000.proof"
-    )
-    placed = summary["stored"] + summary["superseded"] + summary["waiting"]
-    placed += sum(summary["refused"].values())
+    console.print(f"Everything it made is in {plan.root}. Go on with")
+    for command in ("verify {}/proofs/0000.proof", "inspect {}/proofs/0000.proof", "audit {}", "fsck {}"):
+        console.print("  cityproof " + command.format(plan.root), highlight=False)
     held = (
         placed == summary["published"]
         and summary["refused"] == summary["injected"]
