@@ -1,20 +1,22 @@
-"""The devices' commands: `simulate`, `replay`, `scenarios`. They read, call one function, and print."""
+"""The devices' commands: `simulate`, `replay`, `scenarios`. They read, call one function, and print.
+
+`cityproof` loads them by entry point, and prints every error of ours in one line.
+"""
 
 import json
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated
 
 import typer
 
-from pipeline.wire.errors import InputError, UnavailableError
+from devices.reporter import Reporter, Style
+from pipeline.wire.errors import InputError
 
-INCOMPLETE, UNUSABLE = 1, 2
+INCOMPLETE = 1
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -24,13 +26,11 @@ Enrol = Annotated[
     Path, typer.Option("--enrol", help="The key file of the authority that enrols the devices.")
 ]
 Folder = Annotated[Path, typer.Option("--dir", help="Where keys and outbox stay between runs.")]
-Status = Annotated[
-    Literal["text", "json", "none"], typer.Option(help="A line every second: for people, as JSON, or none.")
-]
+Status = Annotated[Style, typer.Option(help="A line every second: for people, as JSON, or none.")]
 
 
 @app.command(
-    epilog="Example: cityproof simulate --scenario stack-leak --seed 7 --speed 60 --policy policy.txt ..."
+    epilog="Example: cityproof simulate --scenario haze --policy policy.txt --enrol authority.key --dir fleet"
 )
 def simulate(
     policy: Policy,
@@ -55,15 +55,16 @@ def simulate(
     status: Status = "text",
 ) -> None:
     """Run a city's sensors against any broker: they measure, sign, publish, and wait for receipts."""
-    with _errors():
-        from devices.inputs import open_site
-        from devices.simulator import Plan
-        from devices.simulator import simulate as run
+    from devices.inputs import open_site
+    from devices.simulator import Plan
+    from devices.simulator import simulate as run
+    from devices.world import scenarios as known
 
-        site = open_site(broker, policy, enrol, directory)
-        plan = Plan(scenario, seed, speed, seconds, faults, truth or directory / "truth.json")
-        with _stop_on_signal() as stopping, _Reporter(status, stopping) as reporter:
-            reporter.end(run(site, plan, stopping, reporter.report))
+    known.scenario(scenario)
+    site = open_site(broker, policy, enrol, directory)
+    plan = Plan(scenario, seed, speed, seconds, faults, truth or directory / "truth.json")
+    with _stop_on_signal() as stopping, Reporter(status, stopping) as reporter:
+        reporter.end(run(site, plan, stopping, reporter.report))
 
 
 @app.command(
@@ -90,16 +91,15 @@ def replay(
     longitude, latitude, height_m, and longitude2, latitude2, height2_m for the far end of a beam. An
     interrupted import goes on where it stopped.
     """
-    with _errors():
-        from devices.inputs import open_site
-        from devices.replay import Import
-        from devices.replay import replay as run
+    from devices.inputs import open_site
+    from devices.replay import Import
+    from devices.replay import replay as run
 
-        site = open_site(broker, policy, enrol, directory)
-        wanted = Import(table, mapping, _position(position))
-        with _stop_on_signal() as stopping, _Reporter(status, stopping) as reporter:
-            summary = run(site, wanted, stopping, reporter.report)
-            reporter.end(summary)
+    site = open_site(broker, policy, enrol, directory)
+    wanted = Import(table, mapping, _position(position))
+    with _stop_on_signal() as stopping, Reporter(status, stopping) as reporter:
+        summary = run(site, wanted, stopping, reporter.report)
+        reporter.end(summary)
     if summary["waiting"] or summary["parked"]:
         raise typer.Exit(INCOMPLETE)
 
@@ -134,16 +134,6 @@ def _position(text: str | None) -> tuple[float, float, float] | None:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """Print an error of ours in one line and exit with 2."""
-    try:
-        yield
-    except (InputError, UnavailableError) as error:
-        typer.echo(f"cityproof: {error}", err=True)
-        raise typer.Exit(UNUSABLE) from error
-
-
-@contextmanager
 def _stop_on_signal() -> Iterator[Event]:
     """Yield an event that Ctrl-C and SIGTERM set."""
     stopping = Event()
@@ -155,54 +145,3 @@ def _stop_on_signal() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Reporter:
-    """Shows statuses: a live line for people, JSON lines for programs, or nothing."""
-
-    def __init__(self, style: Literal["text", "json", "none"], stopping: Event) -> None:
-        self._style = style
-        self._stopping = stopping
-        self._live: Any = None
-
-    def __enter__(self) -> Self:
-        if self._style == "text":
-            from rich.console import Console
-
-            self._live = Console(stderr=True).status("starting")
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def report(self, status: dict[str, Any]) -> None:
-        """Show a status."""
-        if self._style == "json":
-            self._write(status)
-        elif self._live is not None:
-            self._live.update(_line(status))
-
-    def end(self, summary: dict[str, Any]) -> None:
-        """Show how it ended."""
-        if self._style == "json":
-            brief = {name: value for name, value in summary.items() if name != "by_device"}
-            self._write({"phase": "done"} | brief)
-        elif self._style == "text":
-            typer.echo(_line({"phase": "done"} | summary))
-
-    def _write(self, status: dict[str, Any]) -> None:
-        try:
-            typer.echo(json.dumps(status))
-        except BrokenPipeError:  # Whoever started us is gone: drain, and end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self._stopping.set()
-
-
-def _line(status: dict[str, Any]) -> str:
-    refused = sum(status["answered"].values()) + sum(status["parked"].values())
-    line = f"{status['phase']}: {status['published']} records published, {status['receipted']} receipted,"
-    line += f" {status['waiting']} waiting, {refused} refused"
-    link = status.get("link", "connected")
-    return line if link == "connected" else f"{line} ({link})"

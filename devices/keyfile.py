@@ -28,7 +28,10 @@ def load_key(path: Path) -> tuple[SeedSigner, str]:
             text = file.read().decode("utf-8", errors="replace")
     except OSError as error:
         raise InputError(str(path), f"cannot read the key: {error.strerror}", "Name a key file.") from error
-    seed, name = decode_key_file(text)
+    try:
+        seed, name = decode_key_file(text)
+    except InputError as error:
+        raise InputError(str(path), error.problem, error.remedy) from None
     return SeedSigner(seed), name
 
 

@@ -12,10 +12,12 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any, cast
+from unittest.mock import patch
 
 from devices.fleet import Fleet, LogKey
 from devices.inputs import Site
@@ -124,20 +126,20 @@ def run(folder: Path, last: int, *, drain: bool) -> None:
     """Run the fleet on a folder; every value is drawn anew, so that a sequence used twice shows."""
     steps = Steps(folder, last)
     Crashing.steps = steps
-    connect = sqlite3.connect
-    sqlite3.connect = lambda *arguments, **named: connect(*arguments, factory=Crashing, **named)  # type: ignore[assignment]
-    file_fsync, directory_fsync = (
-        steps.around("fsync of file", os.fsync),
-        steps.around("fsync of folder", os.fsync),
-    )
+    connect = partial(sqlite3.connect, factory=Crashing)
+    fsync_file, fsync_folder = (steps.around(f"fsync of {kind}", os.fsync) for kind in ("file", "folder"))
 
     def fsync(file: int) -> None:
-        (directory_fsync if stat.S_ISDIR(os.fstat(file).st_mode) else file_fsync)(file)
+        (fsync_folder if stat.S_ISDIR(os.fstat(file).st_mode) else fsync_file)(file)
 
-    os.fsync = fsync  # type: ignore[assignment]
-    Path.replace = steps.around("rename", Path.replace)  # type: ignore[method-assign]
     clock = [0.0]
-    time.monotonic = lambda: clock[0]
+    for name, stand_in in {
+        "sqlite3.connect": connect,
+        "os.fsync": fsync,
+        "pathlib.Path.replace": steps.around("rename", Path.replace),
+        "time.monotonic": lambda: clock[0],
+    }.items():
+        patch(name, stand_in).start()
     site = Site("", LogKey(ORIGIN, Receipts().signer.public_key), (SeedSigner(bytes(32)), ""), folder)
     link = AnsweringLink(folder, steps, Random(last))
     with Outbox(site.outbox) as outbox:

@@ -1,6 +1,8 @@
 """The devices' commands: helpful, and never a traceback."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from typer.testing import CliRunner
 
 from devices.cli import app
 from devices.world.scenarios import scenarios
+from pipeline.wire.errors import InputError
 from tests.devices.fakes import Broker, FakeLog
 from tests.devices.test_replay import long_table
 
@@ -43,10 +46,10 @@ def test_scenarios_are_listed() -> None:
         (["--mapping", "nothing"], ["--mapping", "aded2022"]),
     ],
 )
-def test_a_wrong_setting_is_one_line_and_exit_2(
+def test_a_wrong_setting_is_an_input_error(
     fake_log: FakeLog, tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
-    """A wrong setting ends with 2 and one line that names it and the remedy."""
+    """A wrong setting raises an error that names it and the remedy."""
     settings = {
         "--policy": str(fake_log.policy),
         "--enrol": str(fake_log.authority_key),
@@ -57,11 +60,27 @@ def test_a_wrong_setting_is_one_line_and_exit_2(
     settings |= dict(zip(arguments[::2], arguments[1::2], strict=True))
     flat = [word for pair in settings.items() for word in pair]
     result = runner.invoke(app, ["replay", str(long_table(tmp_path, 10)), *flat])
-    assert result.exit_code == 2
-    assert len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith("cityproof: ")
+    assert isinstance(result.exception, InputError)
     for word in words:
-        assert word in result.stderr
+        assert word in str(result.exception)
+
+
+def test_the_command_line_prints_one_line_and_exits_2(tmp_path: Path) -> None:
+    """Through `cityproof`, a wrong setting of a device's command is one line on stderr, and exit 2."""
+    words = ["simulate", "--policy", "nothing.txt", "--enrol", "nothing.key", "--dir", str(tmp_path)]
+    command = [sys.executable, "-m", "pipeline.cli", *words]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("cityproof: --policy: cannot read nothing.txt")
+
+
+def test_an_unknown_scenario_names_those_there_are(tmp_path: Path) -> None:
+    """The name of a scenario is checked before anything starts."""
+    words = ["simulate", "--scenario", "flood", "--policy", "p", "--enrol", "k", "--dir", str(tmp_path)]
+    result = runner.invoke(app, words)
+    assert isinstance(result.exception, InputError)
+    assert "stack-leak" in str(result.exception)
 
 
 def test_replay_reports_as_json(broker: Broker, fake_log: FakeLog, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig.outbox.close()
 
 
-def test_a_statement_is_durable_before_it_is_sent(rig: Rig) -> None:
+def test_a_statement_is_durable_before_it_is_sent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the moment the link is handed a statement, the outbox file holds it."""
     seen: list[bool] = []
 
@@ -80,7 +80,7 @@ def test_a_statement_is_durable_before_it_is_sent(rig: Rig) -> None:
         seen.append(stored is not None and stored.signed.raw == payload and not rig.outbox._db.in_transaction)
         return True
 
-    rig.link.publish = publish  # type: ignore[method-assign]
+    monkeypatch.setattr(rig.link, "publish", publish)
     rig.turn(rig.sign(A), rig.sign(B), rig.sign(A))
     assert seen == [True, True, True]
 

@@ -64,8 +64,9 @@ def test_a_damaged_key_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "device.key"
     path.write_text(text, encoding="latin-1")
     path.chmod(0o600)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as refused:
         load_key(path)
+    assert refused.value.place == str(path)
 
 
 def test_a_draft_of_a_crash_is_replaced(tmp_path: Path) -> None:
