@@ -124,8 +124,9 @@ def open_checkpoint(note: bytes, policy: Policy) -> OpenedCheckpoint:
         raise VerificationError(Reason.CHECKPOINT_ORIGIN, f"{logs[0].name} signed for {checkpoint.origin}")
 
     times: dict[str, int] = {}
+    witness_names = policy.witness_names
     for key, time_s in signers:
-        name = policy.witness_names.get(key)
+        name = witness_names.get(key)
         if name is not None and time_s is not None:
             times[name] = min(time_s, times.get(name, time_s))
     policy.check_quorum(times.keys())

@@ -71,7 +71,9 @@ class Policy:
             if sum(member in met for member in group.members) >= group.threshold:
                 met.add(name)
         if self.quorum not in met:
-            raise VerificationError(Reason.QUORUM_MISSING, f"{self.quorum}: cosigned by {len(set(cosigned))}")
+            raise VerificationError(
+                Reason.QUORUM_MISSING, f"{self.quorum!r} is not met by {len(set(cosigned))}"
+            )
 
 
 def parse_policy(raw: bytes) -> Policy:

@@ -31,8 +31,6 @@ from pipeline.wire.reasons import Reason
 SIZE_MAX = 33  # One leaf beyond a power of two, so that every shape of right edge is met.
 ENTRIES = [b"entry %d" % number for number in range(SIZE_MAX)]
 SIZES = range(1, SIZE_MAX + 1)
-PLACES = [(index, size) for size in SIZES for index in range(size)]
-GROWTHS = [(size1, size2) for size2 in SIZES for size1 in range(1, size2 + 1)]
 
 
 def leaf(index: int) -> bytes:
@@ -139,35 +137,36 @@ def test_state_of_another_length_is_refused(state: bytes) -> None:
     assert refusal(Tree.from_bytes, state) is Reason.HASH_SIZE
 
 
-@pytest.mark.parametrize(("index", "size"), PLACES)
-def test_every_leaf_is_provable_at_its_index_only(index: int, size: int) -> None:
-    """The path is the definition's, however it is made, and holds for its own index and size only."""
-    wanted, root = path(index, 0, size), mth(0, size)
-    leaves = [leaf(place) for place in range(size)]
-
-    assert inclusion_path(leaves, index) == wanted
-    assert BlockTree(leaves).path(index) == wanted
-    assert inclusion_path_at(index, size, read_from(size)) == wanted
-    check_inclusion(leaf(index), index, size, wanted, root)
-    assert root_from_path(leaf(index), index, size, wanted) == root
-
+@pytest.mark.parametrize("size", SIZES)
+def test_every_leaf_is_provable_at_its_index_only(size: int) -> None:
+    """The path is the definition's, however it is made, and holds for its own index only."""
+    root, leaves = mth(0, size), [leaf(place) for place in range(size)]
+    tree = BlockTree(leaves)
     shapes = {Reason.PATH_LONG, Reason.PATH_SHORT, Reason.ROOT_MISMATCH}
-    for other in set(range(size)) - {index}:
-        assert refusal(check_inclusion, leaf(index), other, size, wanted, root) in shapes
-    for other in (-1, size, size + 1):
-        assert refusal(check_inclusion, leaf(index), other, size, wanted, root) is Reason.INDEX_OUTSIDE
+    for index in range(size):
+        wanted = path(index, 0, size)
+        assert inclusion_path(leaves, index) == tree.path(index) == wanted
+        assert inclusion_path_at(index, size, read_from(size)) == wanted
+        check_inclusion(leaf(index), index, size, wanted, root)
+        assert root_from_path(leaf(index), index, size, wanted) == root
+        for other in set(range(size)) - {index}:
+            assert refusal(check_inclusion, leaf(index), other, size, wanted, root) in shapes
+        for other in (-1, size, size + 1):
+            assert refusal(check_inclusion, leaf(index), other, size, wanted, root) is Reason.INDEX_OUTSIDE
 
 
-@pytest.mark.parametrize(("index", "size"), PLACES)
-def test_a_path_of_another_length_is_refused(index: int, size: int) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_a_path_of_another_length_is_refused(size: int) -> None:
     """A hash more is PATH_LONG, a hash less PATH_SHORT, wherever it stands."""
-    wanted, root = path(index, 0, size), mth(0, size)
-    for at in range(len(wanted) + 1):
-        longer = [*wanted[:at], root, *wanted[at:]]
-        assert refusal(check_inclusion, leaf(index), index, size, longer, root) is Reason.PATH_LONG
-    for at in range(len(wanted)):
-        shorter = wanted[:at] + wanted[at + 1 :]
-        assert refusal(check_inclusion, leaf(index), index, size, shorter, root) is Reason.PATH_SHORT
+    root = mth(0, size)
+    for index in range(size):
+        wanted = path(index, 0, size)
+        for at in range(len(wanted) + 1):
+            longer = [*wanted[:at], root, *wanted[at:]]
+            assert refusal(check_inclusion, leaf(index), index, size, longer, root) is Reason.PATH_LONG
+        for at in range(len(wanted)):
+            shorter = wanted[:at] + wanted[at + 1 :]
+            assert refusal(check_inclusion, leaf(index), index, size, shorter, root) is Reason.PATH_SHORT
 
 
 def test_no_bit_of_an_inclusion_proof_may_change() -> None:
@@ -201,24 +200,23 @@ def test_every_hash_has_32_bytes(wrong: bytes) -> None:
     assert refusal(check_consistency, 2, mth(0, 2), 3, root, [wrong]) is Reason.HASH_SIZE
 
 
-@pytest.mark.parametrize(("size1", "size2"), GROWTHS)
-def test_every_growth_is_provable(size1: int, size2: int) -> None:
+@pytest.mark.parametrize("size2", SIZES)
+def test_every_growth_is_provable(size2: int) -> None:
     """The consistency proof is the definition's, holds for its roots only, and no other length does."""
-    root1, root2 = mth(0, size1), mth(0, size2)
-    proof = subproof(size1, 0, size2, whole=True)
+    root2, other = mth(0, size2), sha256(b"other").digest()
+    for size1 in range(1, size2 + 1):
+        root1, proof = mth(0, size1), subproof(size1, 0, size2, whole=True)
+        assert consistency_path(size1, size2, read_from(size2)) == proof
+        check_consistency(size1, root1, size2, root2, proof)
 
-    assert consistency_path(size1, size2, read_from(size2)) == proof
-    check_consistency(size1, root1, size2, root2, proof)
-
-    for at in range(len(proof) + 1):
-        longer = [*proof[:at], root1, *proof[at:]]
-        assert refusal(check_consistency, size1, root1, size2, root2, longer) is Reason.PATH_LONG
-    for at in range(len(proof)):
-        shorter = proof[:at] + proof[at + 1 :]
-        assert refusal(check_consistency, size1, root1, size2, root2, shorter) is Reason.PATH_SHORT
-    other = sha256(b"other").digest()
-    assert refusal(check_consistency, size1, other, size2, root2, proof) is Reason.ROOT_MISMATCH
-    assert refusal(check_consistency, size1, root1, size2, other, proof) is Reason.ROOT_MISMATCH
+        for at in range(len(proof) + 1):
+            longer = [*proof[:at], root1, *proof[at:]]
+            assert refusal(check_consistency, size1, root1, size2, root2, longer) is Reason.PATH_LONG
+        for at in range(len(proof)):
+            shorter = proof[:at] + proof[at + 1 :]
+            assert refusal(check_consistency, size1, root1, size2, root2, shorter) is Reason.PATH_SHORT
+        assert refusal(check_consistency, size1, other, size2, root2, proof) is Reason.ROOT_MISMATCH
+        assert refusal(check_consistency, size1, root1, size2, other, proof) is Reason.ROOT_MISMATCH
 
 
 def test_a_proof_of_consistency_holds_for_its_sizes_only() -> None:
