@@ -6,19 +6,26 @@ times of cosignatures.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.log.checkpoint import Checkpoint, add_signatures, open_checkpoint, sign_checkpoint
+from pipeline.log.checkpoint import (
+    Checkpoint,
+    add_signatures,
+    encode_checkpoint,
+    open_checkpoint,
+    sign_checkpoint,
+)
 from pipeline.log.cosigning import SIZE_CONTENT_TYPE, AddCheckpoint, encode_add_checkpoint
 from pipeline.log.merkle import consistency_path
-from pipeline.log.note import NoteSigner, Signature, parse_signatures
+from pipeline.log.note import Note, NoteKey, NoteSigner, Signature, parse_signatures, verified
 from pipeline.log.policy import Policy
 from pipeline.log.tiles import CHECKPOINT_PATH, TileAppender, TileReader, block_path
 from pipeline.ports import Bus, Files, WitnessAnswer, WitnessClient
 from pipeline.stages.follow import LogEntry, LogFollower, open_follower
 from pipeline.wire.cbor import decode, encode
-from pipeline.wire.errors import UnavailableError, VerificationError
+from pipeline.wire.errors import PipelineError, UnavailableError, VerificationError
 from pipeline.wire.reasons import Reason
 
 STATE_PATH = "publisher"
@@ -26,6 +33,9 @@ READ_MAX = 256
 IDLE_S = 5.0
 WITNESS_TIMEOUT_S = 5.0
 RETRY_S = (0.2, 5.0)
+WHY_MAX = 200
+
+_SIZE = re.compile(rb"(?:0|[1-9][0-9]{0,18})\n")
 
 
 def _next_retry_s(retry_s: float) -> float:
@@ -33,19 +43,22 @@ def _next_retry_s(retry_s: float) -> float:
     return min(high, max(low, retry_s * 2)) * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
 
 
-class RolledBackError(Exception):
+class RolledBackError(PipelineError):
     """A witness knows a tree that ours does not extend: ours was rolled back, or is a split view. Stop."""
 
 
 class _Cosigner:
-    """One witness, and the size it was last known to have."""
+    """One witness, and the size it was last known to have. `keys` are those of all witnesses we trust."""
 
-    def __init__(self, client: WitnessClient) -> None:
+    def __init__(self, client: WitnessClient, keys: Sequence[NoteKey]) -> None:
         self._client = client
+        self._keys = keys
         self._size = 0
 
-    async def cosign(self, note: bytes, checkpoint: Checkpoint, reader: TileReader) -> tuple[Signature, ...]:
-        """Return the witness's signature lines; none if it did not answer.
+    async def cosign(
+        self, note: bytes, checkpoint: Checkpoint, reader: TileReader
+    ) -> Mapping[NoteKey, Signature]:
+        """Return the valid cosignatures that the witness gives; none if it does not answer as it must.
 
         Raises:
             RolledBackError: It knows a larger tree, or another root.
@@ -53,7 +66,7 @@ class _Cosigner:
         try:
             async with asyncio.timeout(WITNESS_TIMEOUT_S):
                 answer = await self._ask(note, checkpoint, reader)
-                if answer.status == 409 and answer.content_type.startswith(SIZE_CONTENT_TYPE):
+                if answer.status == 409 and _SIZE.fullmatch(answer.body) and _names_size(answer):
                     self._size = int(answer.body)
                     if self._size > checkpoint.size:
                         raise RolledBackError(
@@ -61,19 +74,33 @@ class _Cosigner:
                         )
                     answer = await self._ask(note, checkpoint, reader)
         except (TimeoutError, UnavailableError):
-            return ()
-        if answer.status in {409, 422} and not answer.content_type.startswith(SIZE_CONTENT_TYPE):
-            raise RolledBackError(
-                f"witness {self._client.name} knows another tree: {answer.body.decode().strip()}"
-            )
+            return {}
+        if answer.status in {409, 422} and not _names_size(answer):
+            why = answer.body[:WHY_MAX].decode(errors="replace").strip()
+            raise RolledBackError(f"witness {self._client.name} knows another tree: {why}")
         if answer.status != 200:
-            return ()
+            return {}
         self._size = checkpoint.size
-        return parse_signatures(answer.body)
+        return self._valid(answer.body, encode_checkpoint(checkpoint))
+
+    def _valid(self, lines: bytes, text: str) -> Mapping[NoteKey, Signature]:
+        """Return one line of each witness that has cosigned; a witness gone wrong hides no other's."""
+        try:
+            return {
+                key: line
+                for line in parse_signatures(lines)
+                for key, _ in verified(Note(text, (line,)), self._keys)
+            }
+        except VerificationError:
+            return {}
 
     async def _ask(self, note: bytes, checkpoint: Checkpoint, reader: TileReader) -> WitnessAnswer:
         path = consistency_path(self._size, checkpoint.size, reader.read_hash) if self._size else []
         return await self._client.add_checkpoint(encode_add_checkpoint(AddCheckpoint(self._size, path, note)))
+
+
+def _names_size(answer: WitnessAnswer) -> bool:
+    return answer.content_type.startswith(SIZE_CONTENT_TYPE)
 
 
 class Publisher:
@@ -90,7 +117,8 @@ class Publisher:
     ) -> None:
         self._signer = signer
         self._policy = policy
-        self._cosigners = [_Cosigner(client) for client in witnesses]
+        keys = [key for key, _ in policy.witnesses.values()]
+        self._cosigners = [_Cosigner(client, keys) for client in witnesses]
         self._files = files
         self._state = state
         self._appender = TileAppender()
@@ -147,7 +175,8 @@ class Publisher:
         note = sign_checkpoint(checkpoint, self._signer)
         reader = TileReader(self._files.read, checkpoint)
         answers = await asyncio.gather(*(c.cosign(note, checkpoint, reader) for c in self._cosigners))
-        cosigned = add_signatures(note, [line for lines in answers for line in lines])
+        valid = {key: line for lines in answers for key, line in lines.items()}
+        cosigned = add_signatures(note, valid.values())
         try:
             open_checkpoint(cosigned, self._policy)
         except VerificationError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.log.checkpoint import Checkpoint, cosign, parse_checkpoint
 from pipeline.log.cosigning import SIZE_CONTENT_TYPE, AddCheckpoint, parse_add_checkpoint
-from pipeline.log.merkle import check_consistency
+from pipeline.log.merkle import EMPTY_ROOT, check_consistency
 from pipeline.log.note import Note, NoteKey, NoteSigner, parse_note, verified
 from pipeline.ports import Clock, Files, WitnessAnswer
 from pipeline.wire.cbor import decode, encode
@@ -62,9 +62,10 @@ def _compare(
     known_size = known.size if known else 0
     if request.old_size != known_size:
         return Decision(WitnessAnswer(409, SIZE_CONTENT_TYPE, f"{known_size}\n".encode()))
+    if not request.proof and 0 < known_size == checkpoint.size and known and known.root != checkpoint.root:
+        return _refuse(409, "another root was cosigned at this size")
     if not _is_consistent(known, checkpoint, request.proof):
-        status = 409 if known_size == checkpoint.size else 422
-        return _refuse(status, "inconsistent with what was cosigned before")
+        return _refuse(422, "inconsistent with what was cosigned before")
     line = cosign(checkpoint, signer, now_s).line().encode()
     return Decision(WitnessAnswer(200, TEXT, line), checkpoint)
 
@@ -74,6 +75,8 @@ def _refuse(status: int, why: str) -> Decision:
 
 
 def _is_consistent(known: Checkpoint | None, new: Checkpoint, proof: Sequence[bytes]) -> bool:
+    if new.size == 0 and new.root != EMPTY_ROOT:
+        return False
     if known is None or known.size == 0:
         return not proof  # The protocol's own rule: from size 0 an empty proof succeeds.
     try:
