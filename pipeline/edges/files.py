@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -74,17 +75,21 @@ class LocalFiles:
             InputError: The path leads out of the folder or to its drafts.
         """
         parts = PurePosixPath(path).parts
-        if "/".join(parts) != path or "\0" in path or any(part[0] == "." for part in parts):
+        if not parts or "/".join(parts) != path or "\0" in path or any(part[0] == "." for part in parts):
             raise InputError(
                 path, "not a path inside the folder", "Use names and single slashes, no dots in front."
             )
         return self._root.joinpath(*parts)
 
     def _write(self, files: Mapping[Path, bytes]) -> None:
+        drafts = [self._drafts / str(next(self._numbers)) for _ in files]
         try:
             for target in files:
                 self._make_folder(target.parent)
-            drafts = [self._draft(data) for data in files.values()]
+            for draft, data in zip(drafts, files.values(), strict=True):
+                # A crash from here to the rename leaves a draft, whole or torn, that the next start removes.
+                write_synced(draft, data, 0o644)
+                step(f"files.{self._root.name}.draft")
             for draft, target in zip(drafts, files, strict=True):
                 # A crash between renames leaves the earlier files new and the later ones old, each whole; the
                 # stage that wrote them writes them again.
@@ -96,14 +101,10 @@ class LocalFiles:
                 sync_folder(folder)
             step(f"files.{self._root.name}.synced")
         except OSError as error:
+            for draft in drafts:
+                with suppress(OSError):
+                    draft.unlink(missing_ok=True)
             raise UnavailableError(str(self._root), f"write: {error.strerror}") from error
-
-    def _draft(self, data: bytes) -> Path:
-        draft = self._drafts / str(next(self._numbers))
-        # A crash from here to the rename leaves a draft, whole or torn, that the next start removes.
-        write_synced(draft, data, 0o644)
-        step(f"files.{self._root.name}.draft")
-        return draft
 
     def _make_folder(self, folder: Path) -> None:
         """Make a folder and those above it, each durable in the one above."""
