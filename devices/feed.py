@@ -35,6 +35,7 @@ class Feed:
             self.stations, self._ticks = read_world(cast("BinaryIO", self._process.stdout))
         except UnavailableError:
             self._end()
+            self._close()
             raise
         self._thread = Thread(target=self._read, name="feed", daemon=True)
         self._thread.start()
@@ -65,6 +66,9 @@ class Feed:
         self._process.kill()  # It holds nothing that could be lost.
         self._process.wait()
 
+    def _close(self) -> None:
+        cast("BinaryIO", self._process.stdout).close()
+
     def _read(self) -> None:
         try:
             for tick in self._ticks:
@@ -73,7 +77,7 @@ class Feed:
         except UnavailableError as error:
             self._put(error)
         finally:
-            cast("BinaryIO", self._process.stdout).close()
+            self._close()
 
     def _put(self, tick: Tick | UnavailableError) -> None:
         while not self._stopping.is_set():

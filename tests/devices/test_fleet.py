@@ -305,3 +305,41 @@ def test_a_receipt_for_a_clone_deletes_nothing(rig: Rig) -> None:
     rig.turn()
     assert not rig.held(signed)
     assert rig.fleet.idle
+
+
+def test_a_new_connection_brings_what_is_in_flight_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a reconnect what has no answer is sent again within seconds, before its own back-off ends."""
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    first, second = rig.sign(A), rig.sign(A)
+    rig.turn(first, second)
+    rig.receipt(first, *rig.receipts.sign([first.raw]))
+    rig.turn()
+    rig.link.generation += 1
+    rig.turn()
+    clock[0] += 2.5
+    rig.turn()
+    assert [raw for _, raw in rig.link.published] == [first.raw, second.raw, second.raw]
+    assert rig.fleet.totals().published == 2
+    assert rig.fleet.totals().resent == 1
+
+
+def test_a_long_backlog_is_sent_in_order_and_in_bounded_memory(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backlog larger than what may be loaded is sent whole, in signing order, a part at a time."""
+    monkeypatch.setattr("devices.fleet.LOADED_MAX", 10)
+    rig.link.ready.clear()
+    backlog = [rig.sign(A) for _ in range(55)]
+    rig.turn(*backlog)
+    assert rig.fleet._schedule.size == 10
+    assert rig.fleet.room is False
+    rig.link.ready.set()
+    for _ in range(20):
+        rig.turn()
+        for _, raw in rig.link.published[-10:]:
+            signed = next(one for one in backlog if one.raw == raw)
+            rig.receipt(signed, *rig.receipts.sign([raw]))
+    assert [raw for _, raw in rig.link.published] == [one.raw for one in backlog]
+    assert rig.fleet.idle
+    assert rig.outbox.totals().waiting == 0
