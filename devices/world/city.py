@@ -6,6 +6,7 @@ drinking-water network lies below all of it.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import isfinite
 
 from devices.world import district, facilities
 from devices.world.air.config import AirConfig
@@ -77,6 +78,7 @@ class City:
         values.update(self._trucks.advance(time_s, ambient_cel=air_cel, ambient_humidity=humidity, sun=sun))
         if round((time_s - self._start_s) / TICK_S) % WIND_EVERY == 0:
             self._winds.append([time_s, *minute.field.wind_m_s])
+        assert all(isfinite(value) for of_station in values.values() for value in of_station.values())
         self.air = minute
         self._time_s += TICK_S
         return Tick(time_s, values, air_cel, humidity)
