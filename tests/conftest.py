@@ -7,6 +7,7 @@ A new requirement is one line in REQUIREMENTS.
 """
 
 import os
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -40,9 +41,16 @@ def lack_of_git() -> str | None:
     return None if inside.returncode == 0 else "not a git checkout"
 
 
+def lack_of_mosquitto() -> str | None:
+    """Say why Mosquitto cannot be run, or None."""
+    folders = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"))
+    return None if shutil.which("mosquitto", path=folders) else "no mosquitto; Debian: apt install mosquitto"
+
+
 REQUIREMENTS: Mapping[str, Callable[[], str | None]] = {
     "vectors": lack_of_vectors,
     "git": lack_of_git,
+    "mosquitto": lack_of_mosquitto,
 }
 
 LACKS = pytest.StashKey[dict[str, str]]()  # Requirement: why it is missing here.

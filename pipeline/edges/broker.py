@@ -22,6 +22,8 @@ from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 
 from pipeline.wire.errors import InputError, UnavailableError
 
+logger = logging.getLogger(__name__)
+
 HOST = "127.0.0.1"
 PACKET_SIZE_MAX = 1024 * 1024 + 4096  # A payload of 1 MiB and its topic.
 WAITING_MAX = 4096  # Deliveries without an answer, beyond which amqtt takes no more messages in.
@@ -56,17 +58,34 @@ async def amqtt(port: int = 0) -> AsyncGenerator[tuple[str, int]]:
         )
     )
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        packets = cast("ReaderAdapter", _PacketReader(reader, broker))
-        await broker.external_connected(packets, StreamWriterAdapter(writer), "default")
+    connections: set[asyncio.Task[None]] = set()
 
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(_serve(broker, reader, writer))
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+
+    listener = _listen(port)
     await broker.start()
     try:
-        server = await asyncio.start_server(connected, sock=_listen(port))
-        async with server:
-            yield HOST, server.sockets[0].getsockname()[1]
+        async with await asyncio.start_server(connected, sock=listener):
+            yield HOST, listener.getsockname()[1]
     finally:
         await broker.shutdown()
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+async def _serve(broker: Broker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let amqtt speak with one client, and close the connection, which amqtt forgets to where it gives up."""
+    packets = cast("ReaderAdapter", _PacketReader(reader, broker))
+    try:
+        await broker.external_connected(packets, StreamWriterAdapter(writer), "default")
+    except Exception as error:  # noqa: BLE001 - whatever a client's bytes raise there ends this client only
+        logger.debug("a client's connection ended: %r", error)
+    finally:
+        writer.transport.abort()
 
 
 class _PacketReader:
