@@ -136,7 +136,9 @@ class Publisher:
             await self._resume(follower)
             retry_s = 0.0
             while True:
-                read = await follower.read(READ_MAX, retry_s or IDLE_S)
+                # What was integrated before a crash is published at once, whether or not more comes.
+                behind = self._published < self._appender.size
+                read = await follower.read(READ_MAX, retry_s if behind else IDLE_S)
                 entries = [entry for entry in read if entry.index >= self._appender.size]
                 if entries:
                     await self._integrate(entries)

@@ -62,7 +62,7 @@ def _compare(
     known_size = known.size if known else 0
     if request.old_size != known_size:
         return Decision(WitnessAnswer(409, SIZE_CONTENT_TYPE, f"{known_size}\n".encode()))
-    if not request.proof and 0 < known_size == checkpoint.size and known and known.root != checkpoint.root:
+    if known and not request.proof and 0 < known.size == checkpoint.size and known.root != checkpoint.root:
         return _refuse(409, "another root was cosigned at this size")
     if not _is_consistent(known, checkpoint, request.proof):
         return _refuse(422, "inconsistent with what was cosigned before")
