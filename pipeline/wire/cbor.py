@@ -24,12 +24,13 @@ TAG_COSE_SIGN1 = 18
 
 _FALSE, _TRUE, _NULL, _TAG_18 = 0xF4, 0xF5, 0xF6, 0xD2
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)  # Major types.
+_STRINGS, _CONTAINERS = (_BYTES, _TEXT), (_ARRAY, _MAP)
 _ARGUMENT_SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
 _ARGUMENT_LEASTS = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}  # Smaller ones have a shorter form.
 _FLOAT_FORMATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 
 
-def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its time
+def check(  # noqa: C901, PLR0912 -- one loop: more calls would double what the worst input costs
     data: bytes, *, size_max: int = STATEMENT_SIZE_MAX, null_payload: bool = False
 ) -> None:
     """Check that the bytes are one item of the profile; the first fault in byte order is the reason.
@@ -49,74 +50,41 @@ def check(  # noqa: C901, PLR0912, PLR0915 -- one loop: calls would triple its t
     left, in_map, last_key = 1, False, b""
     outer: list[tuple[int, bool, bytes]] = []
     position = 0
-    while True:
-        while not left:
-            if not outer:
-                if position != size:
-                    _refuse(Reason.CBOR_TRAILING, position)
-                return
+    while left or outer:
+        if not left:
             left, in_map, last_key = outer.pop()
-        if position >= size:
+            continue
+        if position == size:
             _refuse(Reason.CBOR_TRUNCATED, position)
-        start = position
-        head = data[position]
-        position += 1
+        start, head = position, data[position]
+        major, argument, position = head >> 5, head & 31, position + 1
         is_key = in_map and not left & 1
         left -= 1
-        major, argument = head >> 5, head & 31
         if major == _SIMPLE:
-            if head not in (_FALSE, _TRUE):
-                position = _check_rare(
-                    data, start, detached=null_payload and _stands_for_payload(data, left, outer)
-                )
-            if is_key:
-                _refuse(Reason.CBOR_KEY_TYPE, start)
-            continue
-        if argument > 23:
-            if argument > 27:
-                _refuse(
-                    Reason.CBOR_INDEFINITE
-                    if argument == 31 and _BYTES <= major <= _MAP
-                    else Reason.CBOR_RESERVED,
-                    start,
-                )
-            position += _ARGUMENT_SIZES[argument]
-            if position > size:
-                _refuse(Reason.CBOR_TRUNCATED, start)
-            least = _ARGUMENT_LEASTS[argument]
-            argument = int.from_bytes(data[start + 1 : position])
-            if argument < least:
-                _refuse(Reason.CBOR_NOT_SHORTEST, start)
-        if major > _NEGATIVE:
-            if major < _ARRAY:
-                end = position + argument
-                if end > size:
-                    _refuse(Reason.CBOR_TRUNCATED, start)
-                if major == _TEXT:
-                    _check_text(data, position, end)
-                position = end
-            elif is_key:
-                _refuse(Reason.CBOR_KEY_TYPE, start)
-            elif major == _TAG:
-                if head != _TAG_18 or start:
-                    _refuse(Reason.CBOR_TAG, start)
-                left += 1  # The tag and its content are one item.
-                continue
-            else:
-                items = argument if major == _ARRAY else 2 * argument
-                if items > size - position:  # Each item takes a byte at least.
-                    _refuse(Reason.CBOR_TRUNCATED, start)
-                if len(outer) == DEPTH_MAX:
-                    _refuse(Reason.CBOR_DEPTH, start)
-                if items:
-                    outer.append((left, in_map, last_key))
-                    left, in_map, last_key = items, major == _MAP, b""
-                continue
+            position = _check_simple(
+                data, start, null_payload and _stands_for_payload(data, left, len(outer))
+            )
+        elif argument > 23:
+            argument, position = _read_argument(data, start)
+        if major in _STRINGS:
+            position = _check_string(data, start, position, argument)
         if is_key:
-            key = data[start:position]
-            if key <= last_key:
-                _refuse(Reason.CBOR_KEY_DUPLICATE if key == last_key else Reason.CBOR_KEY_ORDER, start)
-            last_key = key
+            last_key = _check_key(data, start, position, last_key)
+        elif major in _CONTAINERS:
+            items = argument if major == _ARRAY else 2 * argument
+            if items > size - position:  # Each item takes a byte at least.
+                _refuse(Reason.CBOR_TRUNCATED, start)
+            if len(outer) == DEPTH_MAX:
+                _refuse(Reason.CBOR_DEPTH, start)
+            if items:
+                outer.append((left, in_map, last_key))
+                left, in_map, last_key = items, major == _MAP, b""
+        elif major == _TAG:
+            if head != _TAG_18 or start:
+                _refuse(Reason.CBOR_TAG, start)
+            left = 1  # The tag and its content are one item.
+    if position != size:
+        _refuse(Reason.CBOR_TRAILING, position)
 
 
 def decode(data: bytes, *, size_max: int = STATEMENT_SIZE_MAX, null_payload: bool = False) -> object:
@@ -169,35 +137,65 @@ def _refuse(reason: Reason, position: int) -> NoReturn:
     raise VerificationError(reason, f"at byte {position}")
 
 
-def _check_text(data: bytes, start: int, end: int) -> None:
-    try:
-        data[start:end].decode()
-    except UnicodeDecodeError:
-        _refuse(Reason.CBOR_TEXT, start)
-
-
-def _check_rare(data: bytes, start: int, *, detached: bool) -> int:
-    """Check a float or simple value; return where it ends."""
+def _read_argument(data: bytes, start: int) -> tuple[int, int]:
+    """Return the argument that follows a head byte, and where it ends (RFC 8949, 3)."""
     info = data[start] & 31
-    if info in _FLOAT_FORMATS:
-        end = start + 1 + _ARGUMENT_SIZES[info]
-        if end > len(data):
-            _refuse(Reason.CBOR_TRUNCATED, start)
-        if not isfinite(_FLOAT_FORMATS[info].unpack_from(data, start + 1)[0]):
-            _refuse(Reason.CBOR_FLOAT, start)
-        return end
+    if info > 27:  # 31 begins a string, array or map of indefinite length; 28 to 30 are reserved.
+        indefinite = info == 31 and _BYTES <= data[start] >> 5 <= _MAP
+        _refuse(Reason.CBOR_INDEFINITE if indefinite else Reason.CBOR_RESERVED, start)
+    end = start + 1 + _ARGUMENT_SIZES[info]
+    if end > len(data):
+        _refuse(Reason.CBOR_TRUNCATED, start)
+    argument = int.from_bytes(data[start + 1 : end])
+    if argument < _ARGUMENT_LEASTS[info]:
+        _refuse(Reason.CBOR_NOT_SHORTEST, start)
+    return argument, end
+
+
+def _check_string(data: bytes, start: int, position: int, length: int) -> int:
+    """Check the byte or text string whose content is at `position`; return where it ends."""
+    end = position + length
+    if end > len(data):
+        _refuse(Reason.CBOR_TRUNCATED, start)
+    if data[start] >> 5 == _TEXT:
+        try:
+            data[position:end].decode()
+        except UnicodeDecodeError:
+            _refuse(Reason.CBOR_TEXT, start)
+    return end
+
+
+def _check_key(data: bytes, start: int, end: int, last_key: bytes) -> bytes:
+    """Check the type and the order of a map key; return it, encoded."""
+    if data[start] >> 5 > _TEXT:
+        _refuse(Reason.CBOR_KEY_TYPE, start)
+    key = data[start:end]
+    if key <= last_key:
+        _refuse(Reason.CBOR_KEY_DUPLICATE if key == last_key else Reason.CBOR_KEY_ORDER, start)
+    return key
+
+
+def _check_simple(data: bytes, start: int, detached: bool) -> int:  # noqa: FBT001
+    """Check a simple value or float; return where it ends. `detached`: null may stand here."""
+    head = data[start]
+    if head in (_FALSE, _TRUE) or (head == _NULL and detached):
+        return start + 1
+    info = head & 31
     if info > 27:  # 28 to 30 are reserved; 31 is a break without anything to end.
         _refuse(Reason.CBOR_RESERVED, start)
-    if data[start] == _NULL and detached:
-        return start + 1
-    if info == 24 and start + 1 == len(data):
+    end = start + 1 + _ARGUMENT_SIZES.get(info, 0)
+    if end > len(data):
         _refuse(Reason.CBOR_TRUNCATED, start)
-    _refuse(Reason.CBOR_SIMPLE, start)
+    if info not in _FLOAT_FORMATS:
+        _refuse(Reason.CBOR_SIMPLE, start)
+    if not isfinite(_FLOAT_FORMATS[info].unpack_from(data, start + 1)[0]):
+        _refuse(Reason.CBOR_FLOAT, start)
+    return end
 
 
-def _stands_for_payload(data: bytes, left: int, outer: Sequence[object]) -> bool:
-    """Tell whether the item just read is the third of the four in an outermost COSE_Sign1."""
-    return data[:2] == b"\xd2\x84" and len(outer) == 1 and left == 1
+def _stands_for_payload(data: bytes, left: int, depth: int) -> bool:
+    """Tell whether the item just begun is the third of the four in an outermost COSE_Sign1."""
+    return data[:2] == b"\xd2\x84" and depth == 1 and left == 1
 
 
 def _encode(value: object, out: list[bytes], depth: int) -> None:

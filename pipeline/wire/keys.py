@@ -4,7 +4,7 @@ Pure Ed25519 of RFC 8032 through libsodium, which refuses non-canonical scalars 
 """
 
 import hashlib
-from functools import cached_property
+import re
 from typing import Protocol
 
 from nacl import bindings
@@ -19,6 +19,8 @@ SIGNATURE_SIZE = 64
 KEY_ID_SIZE = 8
 KEY_FILE_TITLE = "cityproof key 1"
 NAME_SIZE_MAX = 128  # Characters of the name in a key file.
+
+_KEY_FILE = re.compile(KEY_FILE_TITLE + r"\nname (.+)\nseed ([0-9a-f]{64})\npublic [0-9a-f]{64}\n")
 
 
 class Signer(Protocol):
@@ -46,11 +48,6 @@ class SeedSigner:
     def public_key(self) -> bytes:
         """The 32-byte public key."""
         return self._public_key
-
-    @cached_property
-    def key_id(self) -> bytes:
-        """The 8-byte key id."""
-        return key_id(self._public_key)
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature of a message."""
@@ -94,7 +91,9 @@ def encode_key_file(seed: bytes, name: str) -> str:
     Raises:
         InputError: The name is empty, too long or not one printable line.
     """
-    _check_name(name)
+    if not _is_name(name):
+        problem = f"{name[:NAME_SIZE_MAX]!r} is not a name"
+        raise InputError("key name", problem, "Give one printable line of up to 128 characters.")
     public_key = SeedSigner(seed).public_key
     return f"{KEY_FILE_TITLE}\nname {name}\nseed {seed.hex()}\npublic {public_key.hex()}\n"
 
@@ -105,21 +104,13 @@ def decode_key_file(text: str) -> tuple[bytes, str]:
     Raises:
         InputError: The text is not exactly what `encode_key_file` writes.
     """
-    lines = text.split("\n")
-    fields = dict(line.split(" ", 1) for line in lines[1:-1] if " " in line)
-    try:
-        seed, name = bytes.fromhex(fields["seed"]), fields["name"]
-        if len(seed) == SEED_SIZE and text == encode_key_file(seed, name):
-            return seed, name
-    except (KeyError, ValueError, InputError):
-        pass
+    match = _KEY_FILE.fullmatch(text)
+    if match and _is_name(match[1]):
+        seed = bytes.fromhex(match[2])
+        if text == encode_key_file(seed, match[1]):
+            return seed, match[1]
     raise InputError("key file", "it is damaged or not one of cityproof", "Restore it, or enrol a new key.")
 
 
-def _check_name(name: str) -> None:
-    if not 0 < len(name) <= NAME_SIZE_MAX or not name.isprintable() or name != name.strip():
-        raise InputError(
-            "key name",
-            f"{name[:NAME_SIZE_MAX]!r} is not a name",
-            "Give one printable line of up to 128 characters.",
-        )
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= NAME_SIZE_MAX and name.isprintable() and name == name.strip()

@@ -1,5 +1,6 @@
 """Enrolments: every field, its bounds, and that nothing else is in them."""
 
+import dataclasses
 from dataclasses import replace
 from typing import Any
 
@@ -151,6 +152,42 @@ def test_each_field_has_its_bounds(label: object, value: object, reason: Reason 
     assert refusal(reference.dumps(fields)) is reason
 
 
+@pytest.mark.parametrize(
+    ("label", "named"),
+    [
+        (0, "the fields"),
+        (1, "the issuer"),
+        (2, "the public key"),
+        (3, "the department"),
+        (4, "the controller"),
+        (5, "the data class"),
+        (6, "the sensor kind"),
+        (7, "the subject"),
+        (8, "the area"),
+        (9, "a position"),
+        (10, "a position"),
+        (11, "a quantity in the accuracy"),
+        (12, "the calibration's end"),
+        (13, "the origin"),
+        (14, "the start of validity"),
+    ],
+)
+def test_the_detail_names_the_field(label: int, named: str) -> None:
+    """Whoever wrote the enrolment hears what to look at."""
+    with pytest.raises(VerificationError) as refused:
+        decode_enrolment(reference.dumps({**GOOD, label: [1]}))
+    assert refused.value.detail == named
+    with pytest.raises(VerificationError, match="an accuracy$"):
+        decode_enrolment(reference.dumps({**GOOD, 11: {"pm2_5": -1}}))
+
+
+def test_a_sensor_is_a_device_unless_imported() -> None:
+    """The default origin."""
+    fields = {field.name: getattr(ENROLMENT, field.name) for field in dataclasses.fields(Enrolment)}
+    del fields["origin"]
+    assert Enrolment(**fields).origin == "device"
+
+
 def test_what_is_no_map_is_no_enrolment() -> None:
     """Other types are refused, and so is what is no CBOR of the profile."""
     assert refusal(b"\x80") is Reason.ENROLMENT_SHAPE
@@ -164,6 +201,7 @@ def test_what_is_no_map_is_no_enrolment() -> None:
     [
         ({"longitude": float("nan")}, Reason.ENROLMENT_SHAPE),
         ({"height_m": float("inf")}, Reason.ENROLMENT_SHAPE),
+        ({"accuracy": {"pm2_5": float("inf")}}, Reason.ENROLMENT_SHAPE),
         ({"accuracy": {"pm2_5": float("nan")}}, Reason.ENROLMENT_SHAPE),
         ({"subject": "\ud800"}, Reason.ENROLMENT_SHAPE),
         ({"public_key": bytes(32)}, Reason.KEY_INVALID),

@@ -205,7 +205,8 @@ def test_key_files_survive() -> None:
         "",
     ]
     assert decode_key_file(text) == (SEED, "urn:dev:ops:32473-air-7")
-    assert decode_key_file(encode_key_file(SEED, "生态环境局 1")) == (SEED, "生态环境局 1")
+    for name in ("生态环境局 1", "a", "a  b c", "a" * 128):
+        assert decode_key_file(encode_key_file(SEED, name)) == (SEED, name)
 
 
 def test_any_damage_to_a_key_file_is_seen() -> None:

@@ -111,9 +111,9 @@ def test_names_are_bounded_text() -> None:
     assert not is_device(device + "a")
     assert not is_issuer(uri + "b")
     for wrong in (None, 7, b"urn:dev:lab:a", ["a"]):
-        assert not is_device(wrong)
-        assert not is_issuer(wrong)
-        assert not is_label(wrong)
+        assert is_device(wrong) is False
+        assert is_issuer(wrong) is False
+        assert is_label(wrong) is False
     assert [is_label(text) for text in ("a", "水" * 42 + "ab", " ", "\xa0")] == [True] * 4
     assert [
         is_label(text) for text in ("", "水" * 43, "\x1f", "\x7f", "\x80", "\x9f", "\ud800", "\udfff")
