@@ -11,12 +11,12 @@ from math import isfinite
 from devices.world import district, facilities
 from devices.world.air.config import AirConfig
 from devices.world.air.config import Street as AirStreet
+from devices.world.air.field import AirField
 from devices.world.air.minute import AirMinute, Weather
 from devices.world.air.places import Receptor
 from devices.world.emissions import street_rates
 from devices.world.model import TICK_S, Station, Tick
 from devices.world.network import Network
-from devices.world.ordinary_air import AirField
 from devices.world.river import River
 from devices.world.scenarios import Scenario, version
 from devices.world.traffic import Traffic
