@@ -262,7 +262,7 @@ def _edge_hash(start: int, size: int, read_hash: ReadHash) -> bytes:
     """Return the hash over the leaves from `start` to the right edge, which form no complete subtree."""
     peaks = []
     for level in reversed(range((size - start).bit_length())):
-        if (size - start) >> level & 1:
+        if size >> level & 1:  # Below the alignment of start these are the bits of what is left.
             peaks.append(read_hash(level, start >> level))
             start += 1 << level
     return _fold(peaks)
