@@ -111,12 +111,15 @@ def _place_timed(
     quantities = [
         (admitted.timed if time else admitted.plain)[key] for key, time in zip(keys, times, strict=True)
     ]
-    times_s = [base_time_s + _number(time) if time else base_time_s for time in times]
-    if min(times_s) < TIME_MIN_S or max(times_s) >= TIME_MAX_S:
+    times_s = [base_time_s + _offset(time) if time else base_time_s for time in times]
+    moments = set(times_s)
+    if min(moments) < TIME_MIN_S or max(moments) >= TIME_MAX_S:
         return None
-    names = [quantity.name for quantity in quantities]
-    distinct = set(zip(names, [round(time_s * 1e6) for time_s in times_s], strict=True))
-    return Places(quantities, times_s) if len(distinct) == len(keys) else None
+    distinct = set(zip([quantity.name for quantity in quantities], times_s, strict=True))
+    # Moments within one microsecond are rare; whether they make a duplicate, the general way finds out.
+    if len(distinct) != len(keys) or len({round(moment * 1e6) for moment in moments}) != len(moments):
+        return None
+    return Places(quantities, times_s)
 
 
 @cache  # Its arguments are few: two versions, and the units of the table or none.
@@ -145,3 +148,6 @@ def _base_name(issuer: str) -> bytes:
 def _number(raw: bytes) -> float:
     """Return a number that the expressions have matched as a 64-bit float."""
     return float(cbor2.loads(raw))
+
+
+_offset = lru_cache(maxsize=4096)(_number)  # Times after the base time: a few, again and again.

@@ -177,7 +177,7 @@ def test_the_detail_names_the_field(label: int, named: str) -> None:
     with pytest.raises(VerificationError) as refused:
         decode_enrolment(reference.dumps({**GOOD, label: [1]}))
     assert refused.value.detail == named
-    with pytest.raises(VerificationError, match="an accuracy$"):
+    with pytest.raises(VerificationError, match=r"an accuracy$"):
         decode_enrolment(reference.dumps({**GOOD, 11: {"pm2_5": -1}}))
 
 
