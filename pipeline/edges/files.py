@@ -107,13 +107,18 @@ class LocalFiles:
             raise UnavailableError(str(self._root), f"write: {error.strerror}") from error
 
     def _make_folder(self, folder: Path) -> None:
-        """Make a folder and those above it, each durable in the one above."""
+        """Make a folder and those above it, each durable in the one above.
+
+        One that is there already may be the work of a process that ended before its name was durable.
+        """
         if folder in self._folders:
             return
-        if not folder.is_dir():
+        if folder == self._root:
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
             self._make_folder(folder.parent)
             folder.mkdir(exist_ok=True)
-            sync_folder(folder.parent)
+        sync_folder(folder.parent)
         self._folders.add(folder)
 
 

@@ -5,6 +5,7 @@ connection is a new client of the same id and a new generation: what an earlier 
 """
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -30,6 +31,15 @@ IN_FLIGHT_MAX = 64
 PAYLOAD_SIZE_MAX = 1024 * 1024
 
 T = TypeVar("T")
+
+
+def backoff_s(attempt: int) -> float:
+    """Return how long to wait before the next attempt, after so many that failed in a row.
+
+    It doubles up to a bound. Jitter: all that one broker's end has disconnected must not come back together.
+    """
+    longest_s = min(math.ldexp(RETRY_FIRST_S, min(attempt, 32)), RETRY_MAX_S)
+    return longest_s * random.uniform(0.5, 1)  # noqa: S311 - no secret
 
 
 class _Handover(Generic[T]):
@@ -116,7 +126,7 @@ class _Session:
             self.client.disconnect()
 
     async def _run(self) -> None:
-        retry_s = 0.0
+        attempt = 0
         while True:
             self.generation += 1
             self._ended.clear()
@@ -132,9 +142,8 @@ class _Session:
                 await asyncio.shield(asyncio.to_thread(client.loop_stop))
                 if self.on_ended is not None:
                     self.on_ended()
-            retry_s = RETRY_FIRST_S if was_ready else min(max(RETRY_FIRST_S, retry_s * 2), RETRY_MAX_S)
-            # Jitter: all that one broker's end has disconnected must not come back together.
-            await asyncio.sleep(retry_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            attempt = 0 if was_ready else attempt + 1
+            await asyncio.sleep(backoff_s(attempt))
 
     async def _connect(self, client: Client) -> None:
         host, port = self._address.host, self._address.port

@@ -15,8 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from sqlite3 import Connection
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pipeline.durable import step
 from pipeline.edges.files import sync_folder
@@ -28,6 +27,7 @@ WAL_BYTES_KEPT = 64 * 1024 * 1024
 BUSY_S = 5.0
 
 T = TypeVar("T")
+Connection: TypeAlias = sqlite3.Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from secrets import token_bytes
-from sqlite3 import Connection
 from typing import NamedTuple
 
 from pipeline.durable import step
 from pipeline.edges.clock import SYSTEM_CLOCK
-from pipeline.edges.sqlite import Database, Schema, attach_database, open_database
+from pipeline.edges.sqlite import Connection, Database, Schema, attach_database, open_database
 from pipeline.ports import Append, Clock, Message
 from pipeline.wire.errors import FencedError, InputError
 

@@ -5,11 +5,10 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
 from struct import Struct
 
 from pipeline.durable import step
-from pipeline.edges.sqlite import Database, Schema, open_database
+from pipeline.edges.sqlite import Connection, Database, Schema, open_database
 from pipeline.ports import LeafPlace
 
 RUN_MAX = 1024  # Neighbouring sequences in one row; a search looks no farther back.

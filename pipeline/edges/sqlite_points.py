@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
 
 from pipeline.durable import step
-from pipeline.edges.sqlite import Database, Schema, connect_reader, open_database
+from pipeline.edges.sqlite import Connection, Database, Schema, connect_reader, open_database
 from pipeline.ports import Point
 
 SCAN_ROWS = 4096

@@ -330,6 +330,17 @@ async def test_it_comes_back_after_many_failures(broker: FakeBroker) -> None:
         assert inbox.generation >= 7
 
 
+def test_attempts_come_slower_and_not_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait doubles up to its bound, and two clients hardly ever draw the same one."""
+    monkeypatch.undo()
+    for attempt, longest_s in enumerate([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10]):
+        waits_s = [mqtt.backoff_s(attempt) for _ in range(200)]
+        assert longest_s / 2 <= min(waits_s) < longest_s * 0.6
+        assert longest_s * 0.9 < max(waits_s) <= longest_s
+        assert len(set(waits_s)) > 190
+    assert mqtt.backoff_s(10**6) <= 10
+
+
 # The publisher.
 
 
