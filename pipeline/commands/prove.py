@@ -8,8 +8,11 @@ from pipeline.commands.verify import load_policy
 from pipeline.edges.sqlite_points import read_points
 from pipeline.folder import CityFolder
 from pipeline.ports import Point
+from pipeline.verify.point import parse_proof
 from pipeline.verify.prove import Prover
 from pipeline.wire.errors import InputError
+from pipeline.wire.senml import decode_pack
+from pipeline.wire.statement import parse_statement
 
 
 def parse_time_us(text: str) -> int:
@@ -63,5 +66,15 @@ def run(directory: Path, device: str, quantity: str, at: str, out: Path) -> int:
         out.write_bytes(proof)
     except OSError as error:
         raise InputError("--out", f"cannot write {out}: {error.strerror}", "Choose another file.") from error
-    print(f"{out}: {len(proof)} bytes prove {quantity} = {point.value} at {format_time(point.time_us)}")
+    signed = _signed_value(proof)
+    print(f"{out}: {len(proof)} bytes prove {quantity} = {signed} at {format_time(point.time_us)}")
+    if signed != point.value:
+        print(f"the store says {point.value}: it was altered there, and `cityproof audit` says so")
     return 0
+
+
+def _signed_value(proof: bytes) -> float:
+    """Return what the device signed, which an altered store does not say."""
+    parts = parse_proof(proof)
+    statement = parse_statement(parts.statement)
+    return decode_pack(statement.payload, statement.issuer)[parts.record].value
