@@ -99,7 +99,13 @@ async def run_stages(
 def _open_witnesses(folder: CityFolder, keys: CityKeys) -> list[Witness]:
     logs = {keys.log.name: keys.log.key()}
     return [
-        Witness(signer, logs, LocalFiles(folder.witness_state(short)), SystemClock())
+        Witness(
+            signer,
+            logs,
+            LocalFiles(folder.witness_state(short)),
+            LocalFiles(folder.witness_guard(short)),
+            SystemClock(),
+        )
         for short, signer in keys.witnesses.items()
     ]
 

@@ -68,6 +68,10 @@ class CityFolder:
         """Where a witness keeps the latest checkpoint it has cosigned."""
         return self.root / "witnesses" / name
 
+    def witness_guard(self, name: str) -> Path:
+        """Where a witness's guard counts along, to be kept apart from its memory and its backups."""
+        return self.root / "witnesses" / f"{name}-guard"
+
 
 @dataclass(frozen=True, slots=True)
 class CityKeys:

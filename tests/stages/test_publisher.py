@@ -51,7 +51,7 @@ class Client:
 
     def __init__(self, signer: NoteSigner, files: MemoryFiles | None = None) -> None:
         self.files = files or MemoryFiles()
-        self.inner = Witness(signer, {ORIGIN: LOG.key()}, self.files, FixedClock())
+        self.inner = Witness(signer, {ORIGIN: LOG.key()}, self.files, MemoryFiles(), FixedClock())
         self.name = signer.name
         self.gone = False
         self.delay_s = 0.0

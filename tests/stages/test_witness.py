@@ -7,13 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.log.checkpoint import Checkpoint, add_signatures, encode_checkpoint, sign_checkpoint
+from pipeline.log.checkpoint import (
+    Checkpoint,
+    add_signatures,
+    encode_checkpoint,
+    parse_checkpoint,
+    sign_checkpoint,
+)
 from pipeline.log.cosigning import AddCheckpoint, encode_add_checkpoint
 from pipeline.log.merkle import consistency_path
 from pipeline.log.note import NoteKey, NoteSigner, parse_note, parse_signatures, verified
 from pipeline.ports import WitnessAnswer
-from pipeline.stages.witness import Witness, decide
-from pipeline.wire.errors import UnavailableError
+from pipeline.stages.witness import Decision, Witness, decide
+from pipeline.wire.errors import InputError, UnavailableError
 from pipeline.wire.keys import SeedSigner
 from tests.support.city import seed
 from tests.support.memory_files import MemoryFiles
@@ -68,11 +74,17 @@ def request(
     return encode_add_checkpoint(AddCheckpoint(old, path, sign_checkpoint(new, signer)))
 
 
+def remembered(decision: Decision) -> Checkpoint:
+    """The checkpoint of the note that must be kept."""
+    assert decision.note is not None
+    return parse_checkpoint(parse_note(decision.note).text)
+
+
 def answer(body: bytes, known: Checkpoint | None = None) -> WitnessAnswer:
     """What a witness answers that has cosigned this before; it remembers exactly what it cosigns."""
     latest = {known.origin: known} if known else {}
     decision = decide(body, latest, LOGS, WITNESS, NOW_S)
-    assert (decision.remember is None) == (decision.answer.status != 200)
+    assert (decision.note is None) == (decision.answer.status != 200)
     assert decision.answer.body.endswith(b"\n")
     return decision.answer
 
@@ -93,7 +105,7 @@ def test_what_is_consistent_is_cosigned(old: int, new: int) -> None:
 def test_it_remembers_what_it_cosigned() -> None:
     """The decision names the checkpoint that must be kept before the answer is given."""
     decision = decide(request(0, checkpoint(7)), {}, LOGS, WITNESS, NOW_S)
-    assert decision.remember == checkpoint(7)
+    assert remembered(decision) == checkpoint(7)
 
 
 GOOD = request(5, checkpoint(9))
@@ -188,7 +200,7 @@ def test_each_log_has_its_own_latest_checkpoint() -> None:
     latest = {ORIGIN: checkpoint(7)}
     decision = decide(request(0, town, signer=OTHER_LOG), latest, LOGS, WITNESS, NOW_S)
     assert decision.answer.status == 200
-    assert decision.remember == town
+    assert remembered(decision) == town
 
 
 # The witness with its memory
@@ -201,9 +213,9 @@ class FixedClock:
         return NOW_S + 0.9
 
 
-def witness(files: MemoryFiles) -> Witness:
+def witness(files: MemoryFiles, guard: MemoryFiles | None = None) -> Witness:
     """A witness with this folder."""
-    return Witness(WITNESS, LOGS, files, FixedClock())
+    return Witness(WITNESS, LOGS, files, guard or MemoryFiles(), FixedClock())
 
 
 def test_it_survives_a_restart_with_all_it_cosigned() -> None:
@@ -240,6 +252,39 @@ def test_of_two_racing_requests_one_is_cosigned() -> None:
         )
         assert [got.status for got in answers] == [200, 409]
         assert answers[1].body == b"9\n"
+
+    run(main())
+
+
+def test_a_memory_restored_from_a_backup_is_refused() -> None:
+    """The guard counts along elsewhere: an older memory would contradict what was cosigned after it."""
+
+    async def main() -> None:
+        files, guard = MemoryFiles(), MemoryFiles()
+        own = witness(files, guard)
+        await own.add_checkpoint(request(0, checkpoint(5)))
+        backup = dict(files.files)
+        await own.add_checkpoint(request(5, checkpoint(9)))
+        assert (await witness(files, guard).add_checkpoint(request(9, checkpoint(20)))).status == 200
+        files.files.clear()
+        files.files.update(backup)
+        with pytest.raises(InputError, match="a backup was restored"):
+            witness(files, guard)
+
+    run(main())
+
+
+def test_it_shows_the_latest_cosigned_note_of_a_log() -> None:
+    """Log's signature and its own, also after a restart; nothing for a log that it never cosigned."""
+
+    async def main() -> None:
+        files = MemoryFiles()
+        await witness(files).add_checkpoint(request(0, checkpoint(5)))
+        note = witness(files).latest(sha256(b"city.example/log").hexdigest())
+        assert note is not None
+        signers = verified(parse_note(note), [LOG.key(), KEY])
+        assert [key.name for key, _ in signers] == ["city.example/log", "w.example/witness"]
+        assert witness(files).latest(sha256(b"town.example/log").hexdigest()) is None
 
     run(main())
 
