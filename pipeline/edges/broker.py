@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 PACKET_SIZE_MAX = 1024 * 1024 + 4096  # A payload of 1 MiB and its topic.
-WAITING_MAX = 4096  # Deliveries without an answer, beyond which amqtt takes no more messages in.
+# Deliveries without an answer, beyond which amqtt takes no more messages in. It drops what is not answered
+# within 5 s, so that more than it delivers in that time, at its worst, must not wait.
+WAITING_MAX = 512
+MOSQUITTO_IN_FLIGHT_MAX = 2048  # Several batches of the bridge: it acknowledges a batch at a time.
 HOLD_S = 0.01
 START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 5.0
@@ -159,7 +162,7 @@ def _settings(port: int) -> str:
         "allow_anonymous": "true",
         "persistence": "false",
         "log_type": "none",
-        "max_inflight_messages": WAITING_MAX,
+        "max_inflight_messages": MOSQUITTO_IN_FLIGHT_MAX,
         "max_queued_messages": 1_000_000,  # Never 0: some 2.0 versions then drop everything.
         "max_packet_size": PACKET_SIZE_MAX,
         "set_tcp_nodelay": "true",
