@@ -130,6 +130,50 @@ def run_all(
     raise typer.Exit(asyncio.run(run(directory, port)))
 
 
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+
+
+@run_app.command(
+    "witness",
+    epilog="Example: cityproof run witness --name eeb.example/witness --policy policy.txt "
+    "--dir witness --guard /var/lib/witness-guard --port 8801",
+)
+def run_witness(
+    name: Annotated[str, typer.Option(help="The witness's key name: a URL without its scheme.")],
+    policy: Annotated[Path, typer.Option(help="A policy file: it cosigns for the logs named there.")],
+    directory: Annotated[Path, typer.Option("--dir", help="Where its key and memory are.")],
+    guard: Annotated[
+        Path, typer.Option(help="A folder apart from --dir and its backups, which counts along.")
+    ],
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8801,
+) -> None:
+    """Cosign checkpoints over HTTP (C2SP tlog-witness), as another department would, until Ctrl-C."""
+    import asyncio
+
+    from pipeline.commands.run_witness import run
+
+    raise typer.Exit(asyncio.run(run(directory, guard, name, policy, host, port)))
+
+
+@run_app.command("files", epilog="Example: cityproof run files --dir demo/latest --port 8802")
+def run_files(
+    directory: Folder = LATEST,
+    auditor_token_file: Annotated[
+        Path | None,
+        typer.Option(help="Holds the token that block bodies ask for; without it nobody gets any."),
+    ] = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8802,
+) -> None:
+    """Serve a log's checkpoint and tiles to everyone, and its block bodies to auditors, until Ctrl-C."""
+    import asyncio
+
+    from pipeline.commands.run_files import run
+
+    raise typer.Exit(asyncio.run(run(directory, auditor_token_file, host, port)))
+
+
 @bench_app.command(epilog="Example: cityproof bench sealing --json")
 def sealing(as_json: AsJson = False) -> None:
     """Measure what sealing costs beside bare signature checks. Exit 0: the goals are met; 1: not all."""

@@ -18,8 +18,8 @@ from pipeline.edges.sqlite_index import SqliteReceiptIndex
 from pipeline.edges.sqlite_points import SqlitePoints
 from pipeline.folder import SHARDS, CityFolder, CityKeys
 from pipeline.identity.authorities import parse_authorities
-from pipeline.log.policy import parse_policy
-from pipeline.ports import Bus, Inbox
+from pipeline.log.policy import Policy, parse_policy
+from pipeline.ports import Bus, Inbox, WitnessClient
 from pipeline.ports import Publisher as MqttSender
 from pipeline.stages import aggregator, bridge, courier, log, projector
 from pipeline.stages.publisher import Publisher
@@ -72,7 +72,7 @@ async def run_stages(
         publisher = Publisher(
             keys.log,
             policy,
-            _open_witnesses(folder, keys),
+            await _open_witnesses(stack, folder, keys, policy),
             LocalFiles(folder.log),
             LocalFiles(folder.state / "publisher"),
             on_published,
@@ -96,18 +96,23 @@ async def run_stages(
             await asyncio.gather(task, return_exceptions=True)
 
 
-def _open_witnesses(folder: CityFolder, keys: CityKeys) -> list[Witness]:
+async def _open_witnesses(
+    stack: AsyncExitStack, folder: CityFolder, keys: CityKeys, policy: Policy
+) -> list[WitnessClient]:
+    """Return the policy's witnesses: over HTTP where it names a URL, in this process where ours."""
     logs = {keys.log.name: keys.log.key()}
-    return [
-        Witness(
-            signer,
-            logs,
-            LocalFiles(folder.witness_state(short)),
-            LocalFiles(folder.witness_guard(short)),
-            SystemClock(),
-        )
-        for short, signer in keys.witnesses.items()
-    ]
+    witnesses: list[WitnessClient] = []
+    remote = [(key.name, url) for key, url in policy.witnesses.values() if url]
+    if remote:
+        from pipeline.edges.http_client import HttpWitness, open_client
+
+        client = await stack.enter_async_context(open_client())
+        witnesses += [HttpWitness(name, url, client) for name, url in remote]
+    for short, (_, url) in policy.witnesses.items():
+        if not url and short in keys.witnesses:
+            own, guard = LocalFiles(folder.witness_state(short)), LocalFiles(folder.witness_guard(short))
+            witnesses.append(Witness(keys.witnesses[short], logs, own, guard, SystemClock()))
+    return witnesses
 
 
 @asynccontextmanager

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.ports import Files, WitnessAnswer
+from pipeline.log.tiles import ReadFile
+from pipeline.ports import WitnessAnswer
 from pipeline.wire.errors import InputError
 
 REQUEST_BYTES_MAX = 64 * 1024
@@ -69,17 +70,17 @@ def witness_app(witness: WitnessService) -> Starlette:
     )
 
 
-def files_app(files: Files, auditor_token: str | None) -> Starlette:
+def files_app(read: ReadFile, auditor_token: str | None) -> Starlette:
     """Return the application of a log's files: checkpoint and tiles to everyone, block bodies to auditors."""
 
     async def checkpoint(_request: Request) -> Response:
-        return await _file(files, "checkpoint", TEXT, FRESH)
+        return await _file(read, "checkpoint", TEXT, FRESH)
 
     async def tile(request: Request) -> Response:
         path = request.url.path.removeprefix("/")
         if not _TILE.fullmatch(path):
             return Response("no such tile\n", 404, media_type=TEXT)
-        return await _file(files, path, "application/octet-stream", IMMUTABLE)
+        return await _file(read, path, "application/octet-stream", IMMUTABLE)
 
     async def block(request: Request) -> Response:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -89,7 +90,7 @@ def files_app(files: Files, auditor_token: str | None) -> Starlette:
         path = request.url.path.removeprefix("/")
         if not _BLOCK.fullmatch(path):
             return Response("no such block\n", 404, media_type=TEXT)
-        return await _file(files, path, "application/octet-stream", PRIVATE)
+        return await _file(read, path, "application/octet-stream", PRIVATE)
 
     return Starlette(
         routes=[
@@ -100,8 +101,8 @@ def files_app(files: Files, auditor_token: str | None) -> Starlette:
     )
 
 
-async def _file(files: Files, path: str, media_type: str, cache: str) -> Response:
-    data = await asyncio.to_thread(files.read, path)
+async def _file(read: ReadFile, path: str, media_type: str, cache: str) -> Response:
+    data = await asyncio.to_thread(read, path)
     if data is None:
         return Response("not there, or not yet\n", 404, media_type=TEXT)
     return Response(data, headers={"content-type": media_type, "cache-control": cache})
