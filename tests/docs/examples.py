@@ -217,5 +217,6 @@ def examples() -> dict[str, bytes]:
         "log-key": wrap_positions([ShardPosition(1, 0), ShardPosition(64, 63)]),
         "outcomes": outcomes(),
         "state-snapshot": state_snapshot(),
+        "witness-state": encode([1, [checkpoint()]]),
         "publisher-state": encode([2, BlockTree(hash_leaves([b"a", b"b"])).root, 1]),
     }
