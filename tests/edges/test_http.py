@@ -145,7 +145,7 @@ def test_bodies_are_for_auditors() -> None:
     for token, headers in (
         (TOKEN, {}),
         (TOKEN, {"authorization": "Bearer wrong"}),
-        (None, {"authorization": "Bearer "}),
+        (None, {"authorization": "Bearer none"}),
     ):
         refused = get("/block/3/000", token, **headers)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")

@@ -1,0 +1,36 @@
+"""`cityproof run witness`: cosign a log's checkpoints over HTTP, as another department would."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+from pipeline.commands.verify import load_policy
+from pipeline.edges.clock import SystemClock
+from pipeline.edges.files import LocalFiles
+from pipeline.edges.http_server import serve, witness_app
+from pipeline.edges.keyfile import load_or_create_key
+from pipeline.log.note import TYPE_COSIGNATURE, NoteSigner, encode_vkey, is_name
+from pipeline.stages.witness import Witness
+from pipeline.wire.errors import InputError
+
+
+async def run(directory: Path, guard: Path, name: str, policy: Path, host: str, port: int) -> int:
+    """Run until Ctrl-C or SIGTERM; cosigns for the logs that the policy names."""
+    if not is_name(name):
+        remedy = "Use a URL without its scheme: eeb.example/witness"
+        raise InputError("--name", f"{name!r} is no key name", remedy)
+    logs = {key.name: key for key in load_policy(policy).logs}
+    state = LocalFiles(directory / "state")
+    signer = NoteSigner(name, load_or_create_key(directory / "witness.key", name))
+    witness = Witness(signer, logs, state, LocalFiles(guard), SystemClock())
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with serve(witness_app(witness), host, port) as (at_host, at_port):
+        print(f"cosigning for {', '.join(logs)} at http://{at_host}:{at_port}", flush=True)
+        print(
+            f"witness NAME {encode_vkey(signer.key(TYPE_COSIGNATURE))} http://{at_host}:{at_port}", flush=True
+        )
+        await stopping.wait()
+    return 0
