@@ -50,6 +50,7 @@ def _stream(city: City, truth: Path | None) -> None:
     out = sys.stdout.buffer
     _write_truth(city, truth)
     out.write(encode_stations(city.stations))
+    out.flush()
     for tick in city.run():
         if tick.time_s % TRUTH_EVERY_S < TICK_S:
             _write_truth(city, truth)

@@ -5,15 +5,17 @@ drinking-water network lies below all of it.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import cached_property
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from devices.world import district, facilities
-from devices.world.air.config import AirConfig
+from devices.world.air.config import AirConfig, Haze
 from devices.world.air.config import Street as AirStreet
-from devices.world.air.field import AirField
 from devices.world.air.minute import AirMinute, Weather
 from devices.world.air.places import Receptor
+from devices.world.draw import stream
 from devices.world.emissions import street_rates
 from devices.world.model import TICK_S, Station, Tick
 from devices.world.network import Network
@@ -21,6 +23,9 @@ from devices.world.river import River
 from devices.world.scenarios import Scenario, version
 from devices.world.traffic import Traffic
 from devices.world.trucks import Trucks
+
+if TYPE_CHECKING:
+    from devices.world.air.field import AirField
 
 WIND_EVERY = 10  # Minutes between the winds that the truth keeps.
 
@@ -42,6 +47,8 @@ class City:
         self._river = River(seed, self._start_s, scenario.spill)
         self._trucks = Trucks(seed, self._start_s, scenario.fleet)
         self._traffic = Traffic(seed, self._start_s, scenario.traffic_demand)
+        haze = scenario.air.background.haze
+        self._hazes = [_draw_haze(seed, haze)] if haze else []
         self._leaks = facilities.draw_leaks(seed, self._start_s, scenario.leaks)
         corridors = facilities.corridor_sources(self._traffic.streets)
         self._streets = [corridor.name for corridor in corridors]
@@ -51,9 +58,15 @@ class City:
             *corridors,
             *(leak.source() for leak in self._leaks),
         ]
-        self._air = AirField(self._air_config(), _receptors(self.stations), self._sources, seed)
         self.air: AirMinute | None = None
         self._winds: list[list[float]] = []
+
+    @cached_property
+    def _field(self) -> "AirField":
+        """The air; it costs seconds, so stations and truth are there before it."""
+        from devices.world.air.field import AirField
+
+        return AirField(self._air_config(), _receptors(self.stations), self._sources, self._seed)
 
     def run(self) -> Iterator[Tick]:
         """Yield one tick after the other, without end."""
@@ -64,7 +77,7 @@ class City:
         time_s = self._time_s
         detected, driven_km, stood_min = self._traffic.advance(time_s)
         rates = street_rates(time_s, driven_km, stood_min)
-        minute = self._air.advance(time_s, dict(zip(self._streets, rates, strict=True)))
+        minute = self._field.advance(time_s, dict(zip(self._streets, rates, strict=True)))
         values: dict[str, dict[str, float]] = dict(detected)
         values.update((name, dict(species)) for name, species in minute.species.items())
         values.update((name, _weather_values(weather)) for name, weather in minute.weather.items())
@@ -105,7 +118,15 @@ class City:
                 }
                 for leak in self._leaks
             ],
-            "haze": [],
+            "haze": [
+                {
+                    "onset_s": self._start_s + haze.onset_s[0],
+                    "end_s": self._start_s + haze.onset_s[0] + haze.duration_s[0],
+                    "ramp_s": haze.ramp_s[0],
+                    "pm2_5_ug_m3": haze.pm2_5_ug_m3[0],
+                }
+                for haze in self._hazes
+            ],
             "sources": [
                 {
                     "name": source.name,
@@ -129,14 +150,23 @@ class City:
 
     def _air_config(self) -> AirConfig:
         streets = tuple(AirStreet(*street.start_m, *street.end_m) for street in self._traffic.streets)
+        background = self._scenario.air.background
         return replace(
             self._scenario.air,
+            background=replace(background, haze=self._hazes[0]) if self._hazes else background,
             width_m=district.WIDTH_M,
             height_m=district.HEIGHT_M,
             streets=streets,
             latitude_deg=district.ORIGIN[1],
             utc_offset_s=district.UTC_OFFSET_S,
         )
+
+
+def _draw_haze(seed: int, plan: Haze) -> Haze:
+    """Return the plan with each range drawn to one value: so the truth knows it before the air does."""
+    draw = stream(seed, "haze")
+    drawn = {field.name: float(draw.uniform(*getattr(plan, field.name))) for field in fields(plan)}
+    return Haze(**{name: (value, value) for name, value in drawn.items()})
 
 
 def _receptors(stations: list[Station]) -> list[Receptor]:

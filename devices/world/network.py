@@ -65,7 +65,7 @@ class Network:
         self._nodes = tuple(district.PIPE_SENSORS)
         draw = stream(seed, "network")
         self._dispersion_s = draw.lognormal(np.log(150.0), 0.5, len(self._nodes))
-        self._days = 3
+        self._days = 3 if plan else 2  # An injection takes most of a day to pass all sensors it reaches.
         self.injections: list[Injection] = []
         if plan is None:
             self._solution = self._solve()

@@ -34,6 +34,7 @@ HEADS = {  # What enters at each head: base flow in m3/s, and the water's qualit
 }
 STORM_M3_S_PER_MM_H = {"west": 3.0, "hill": 1.2, "canal": 0.9}
 STORM_S = 5400.0  # How long rain takes to run off.
+SETTLING_MIN = 360  # Before the start: each reach takes on its own water.
 TURBIDITY_STORM = 14.0  # NTU for each doubling of the flow.
 DECAY_PER_DAY = {
     "ammonia_nitrogen": 0.18,
@@ -82,8 +83,7 @@ class River:
         self._storm_m3_s = np.zeros(len(self._heads))
         self._wander = np.zeros((len(self._heads), len(SUBSTANCES)))
         self.spills = [_draw_spill(stream(seed, "river-spill"), start_s, plan)] if plan else []
-        # Twelve hours in which each reach takes on its own water.
-        for minute in range(-720, 0):
+        for minute in range(-SETTLING_MIN, 0):
             self._minute(start_s + minute * TICK_S, air_cel=15.0, rain_mm_h=0.0, sun=0.3)
 
     def advance(
