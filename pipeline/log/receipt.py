@@ -20,9 +20,8 @@ PROOF_INCLUSION = -1
 
 # The end of a signed block: empty unprotected map, payload of 32 bytes, signature of 64.
 _ROOT = b"\xa0\x58\x20"
-_SIGNATURE = b"\x58\x40"
 _ROOT_SIZE = len(_ROOT) + HASH_SIZE
-_SIGNATURE_SIZE = len(_SIGNATURE) + keys.SIGNATURE_SIZE
+_SIGNATURE_SIZE = 2 + keys.SIGNATURE_SIZE  # With its head.
 _PROOFS = cbor.encode({LABEL_PROOFS: {PROOF_INCLUSION: [b""]}})[:-1]  # Up to the one proof.
 _HASH = b"\x58\x20"
 
