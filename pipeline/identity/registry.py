@@ -148,20 +148,22 @@ class Registry:
     def apply_block(self, leaves: Sequence[bytes], skip: Collection[int], authorities: Authorities) -> None:
         """Apply a whole registry block, manifest first, checking every statement again.
 
-        `skip` names the leaves that are equivocations: evidence against an authority, without effect.
+        `skip` names the leaves that are equivocations: evidence against an authority, which must have signed
+        it, and without effect.
 
         Raises:
             VerificationError: As `check_enrolment` and `enrol`; the registry is then of no further use.
         """
-        for index, raw in enumerate(leaves):
-            if index > 0 and index not in skip:
-                self.enrol(check_enrolment(parse_statement(raw), authorities), hash_leaf(raw))
+        for index, raw in enumerate(leaves[1:], 1):
+            enrolment = check_enrolment(parse_statement(raw), authorities)
+            if index not in skip:
+                self.enrol(enrolment, hash_leaf(raw))
         self.close_block()
 
     def load_block(self, leaves: Sequence[bytes], skip: Collection[int]) -> None:
         """Apply a registry block unchecked: for who builds a proof, which its verifier checks."""
-        for index, raw in enumerate(leaves):
-            if index > 0 and index not in skip:
+        for index, raw in enumerate(leaves[1:], 1):
+            if index not in skip:
                 self.enrol(decode_enrolment(parse_statement(raw).payload), hash_leaf(raw))
         self.close_block()
 

@@ -32,7 +32,7 @@ from pipeline.wire.statement import (
     Statement,
     StatementParser,
     parse_statement,
-    record_count,
+    records_in,
     shard_of,
     verify_statement,
 )
@@ -185,11 +185,12 @@ class Sealer:
             block = self._open = _OpenBlock(message, message)
         block.last = message
         raw = message.value[1:]
+        statement = None
         try:
             statement = self._read(message, raw)
             place = self._place_admitted(statement, hash_leaf(raw), message.timestamp_ms)
         except VerificationError as refusal:
-            refused = _refused(message, refusal.reason)
+            refused = _refused(message, statement, refusal.reason)
             block.refused.append(refused)
             block.refused_bytes += len(refused.head)
             return
@@ -204,15 +205,13 @@ class Sealer:
     def _read(self, message: Message, raw: bytes) -> Statement:
         if message.value[0] != 0:
             raise VerificationError(Reason.OVERSIZE)
-        statement = self._parse(raw)
-        issuer = statement.issuer
-        if issuer not in self._issuers and self.shard not in (REGISTRY_SHARD, shard_of(issuer, self.shards)):
-            raise VerificationError(Reason.SHARD_WRONG, issuer)
-        return statement
+        return self._parse(raw)
 
     def _place_admitted(self, statement: Statement, leaf_hash: bytes, arrival_ms: int) -> Place:
         """Check a statement and find its place among its signer's others."""
         issuer, epoch, sequence = statement.issuer, statement.epoch, statement.sequence
+        if issuer not in self._issuers and self.shard not in (REGISTRY_SHARD, shard_of(issuer, self.shards)):
+            raise VerificationError(Reason.SHARD_WRONG, issuer)
         if self.shard == REGISTRY_SHARD and self.signers.find(issuer, epoch, sequence) == leaf_hash:
             return Place.DUPLICATE  # Admission would refuse it, because its key is known by now.
         self.admission.admit(statement, arrival_ms)
@@ -258,13 +257,13 @@ class Sealer:
         return appends
 
 
-def _refused(message: Message, reason: Reason) -> Refused:
+def _refused(message: Message, statement: Statement | None, reason: Reason) -> Refused:
     arrival = unwrap_arrival(message.value)
     return Refused(
         mqtt_topic=message.key.decode(),
         sha256=arrival.sha256 or hashlib.sha256(arrival.head).digest(),
         reason=reason.value,
-        records=1 if arrival.sha256 else record_count(arrival.head),
+        records=records_in(statement) if statement else 1,
         length=arrival.length,
         arrival_ms=message.timestamp_ms,
         head=arrival.head,
@@ -277,7 +276,7 @@ def _duplicate(message: Message, statement: Statement) -> Duplicate:
         statement.issuer,
         statement.epoch,
         statement.sequence,
-        record_count(statement.raw),
+        records_in(statement),
     )
 
 

@@ -122,6 +122,7 @@ class Reason(StrEnum):
     RECEIPT_ORIGIN = "receipt_origin", "A receipt of another log."
     RECEIPT_SIZE = "receipt_size", "The receipt's proof is for another size than the signed block's."
     TILE_SHAPE = "tile_shape", "A tile or entry bundle has the wrong size or path."
+    FILE_MISSING = "file_missing", "A file of the log is not there."
 
     # Point proofs and stores
     PROOF_SHAPE = "proof_shape", "Not a point proof: a part is missing or of the wrong type."

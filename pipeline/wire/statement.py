@@ -125,9 +125,16 @@ def shard_of(issuer: str, shards: int) -> int:
 def record_count(raw: bytes) -> int:
     """Return how many records these bytes count for: those of a reading that decodes, else 1."""
     try:
-        statement = parse_statement(raw)
-        if statement.content_type != CONTENT_SENML:
-            return 1
+        return records_in(parse_statement(raw))
+    except VerificationError:
+        return 1
+
+
+def records_in(statement: Statement) -> int:
+    """Return what `record_count` returns for a statement that is parsed already."""
+    if statement.content_type != CONTENT_SENML:
+        return 1
+    try:
         return len(decode_pack(statement.payload, statement.issuer))
     except VerificationError:
         return 1
