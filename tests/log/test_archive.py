@@ -28,7 +28,7 @@ def test_a_block_is_read_at_its_path() -> None:
 
 def test_a_missing_body_is_no_verdict() -> None:
     """It could not be checked: the error names the path."""
-    with pytest.raises(UnavailableError, match="^log files did not answer: block/3/001 is missing$"):
+    with pytest.raises(UnavailableError, match=r"^log files did not answer: block/3/001 is missing$"):
         read_block(dict[str, bytes]().get, BLOCK)
 
 
