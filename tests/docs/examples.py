@@ -1,6 +1,7 @@
 """One example of each object, made by the code as it is now: the schema and the pages are held against it."""
 
 import hashlib
+from functools import cache
 
 from pipeline.identity.authorities import ANY, Authorities, Authority, format_authorities, parse_authorities
 from pipeline.identity.registry import Registry, check_enrolment
@@ -34,17 +35,29 @@ LOG, BUREAU, WITNESS, TRUCK = (
 LOG_NOTE, WITNESS_NOTE = NoteSigner(ORIGIN, LOG), NoteSigner("witness.example", WITNESS)
 
 
-def authorities() -> Authorities:
+def authorities_text() -> bytes:
     """An authorities file that lets the bureau enrol everything."""
     bounds_s = {"registry_lag_s": 60, "cosign_delay_s": 60, "checkpoint_age_s": 86_400}
     bureau = Authority(AUTHORITY, BUREAU.public_key, frozenset({ANY}), frozenset({ANY}))
-    return parse_authorities(format_authorities([bureau], bounds_s).encode())
+    return format_authorities([bureau], bounds_s).encode()
 
 
-def policy() -> Policy:
-    """A policy with one log and one witness."""
+def policy_text() -> bytes:
+    """A policy with one log and one witness, whom nobody has to wait for."""
     log, witness = encode_vkey(LOG_NOTE.key()), encode_vkey(WITNESS_NOTE.key(TYPE_COSIGNATURE))
-    return parse_policy(f"log {log}\nwitness w {witness}\nquorum w\n".encode())
+    return f"log {log}\nwitness w {witness}\nquorum none\n".encode()
+
+
+@cache
+def authorities() -> Authorities:
+    """The parsed authorities file."""
+    return parse_authorities(authorities_text())
+
+
+@cache
+def policy() -> Policy:
+    """The parsed policy."""
+    return parse_policy(policy_text())
 
 
 def enrolment() -> Enrolment:
