@@ -882,7 +882,7 @@ def verify_point(data: bytes, policy: Policy, authorities: dict[tuple[str, bytes
     )
 
 
-def check_enrolment(statement: Statement, authorities: dict[tuple[str, bytes], Authority]) -> dict[int, Any]:
+def check_enrolment(statement: Statement, authorities: dict[tuple[str, bytes], Authority]) -> Fields:
     """Check an authority's enrolment: steps 3 to 8 of shard 0."""
     authority = authorities.get((statement.issuer, statement.kid))
     require(authority, "authority_unknown")
