@@ -214,7 +214,7 @@ def run_child(root: Path, crash_at: str = "", nth: int = 1) -> int:
     if child == 0:
         status = 3
         try:
-            durable._name, durable._nth = crash_at, str(nth)
+            durable._name, durable._nth = crash_at, nth
             aggregator.CLOSE_AFTER_S = CLOSE_AFTER_S
             asyncio.run(live(root))
             status = 0

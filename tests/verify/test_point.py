@@ -336,42 +336,47 @@ def test_an_honest_block_gives_a_proof() -> None:
 FLIPPED = reading()[:-1] + bytes([reading()[-1] ^ 1])
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (lambda: lie([FLIPPED]), Reason.SIGNATURE_INVALID),
-        (lambda: lie([reading(1)]), Reason.PROOF_REGISTRY),
-        (lambda: lie([reading()], claimed=enrol(device_in(1, 1), 1)), Reason.PROOF_REGISTRY),
-        (lambda: lie([reading(), reading(records=2)], 2, equivocations=(2,)), Reason.EQUIVOCATION),
-        (lambda: lie([b"\xff"]), Reason.CBOR_RESERVED),
-        (lambda: lie([reading(payload=b"\x80")]), Reason.PACK_SHAPE),
-        (
-            lambda: lie([reading(content_type="application/vnd.cityproof.handover+cbor")]),
-            Reason.STATEMENT_CONTENT_TYPE,
-        ),
-        (
-            lambda: lie([reading(payload=encode_pack("urn:dev:ops:32473-air-9", [pack()]))]),
-            Reason.PACK_BASE_NAME,
-        ),
-        (lambda: lie([reading()], registry_root=bytes(32)), Reason.ROOT_MISMATCH),
-        (lambda: lie([reading()], accepted=2), Reason.BLOCK_COUNTS),
-        (lambda: lie([reading()], origin="town.example/log"), Reason.CHECKPOINT_ORIGIN),
-        (
-            lambda: lie([reading()], enrolments=[enrol(device_in(1), 0, name="https://x.example/")]),
-            Reason.AUTHORITY_UNKNOWN,
-        ),
-        (
-            lambda: lie(
-                [reading()],
-                enrolments=[
-                    enrol(device_in(1), 0, about=enrolment(device_in(1), valid_from_s=NOW_MS // 1000 + 1))
-                ],
-            ),
-            Reason.KEY_NOT_YET_VALID,
-        ),
-    ],
-    ids=str,
-)
+LIES: dict[str, tuple[Callable[[], bytes], Reason]] = {
+    "a signature that does not verify": (lambda: lie([FLIPPED]), Reason.SIGNATURE_INVALID),
+    "another device's statement": (lambda: lie([reading(1)]), Reason.PROOF_REGISTRY),
+    "another device's enrolment": (
+        lambda: lie([reading()], claimed=enrol(device_in(1, 1), 1)),
+        Reason.PROOF_REGISTRY,
+    ),
+    "evidence against the signer": (
+        lambda: lie([reading(), reading(records=2)], 2, equivocations=(2,)),
+        Reason.EQUIVOCATION,
+    ),
+    "no statement": (lambda: lie([b"\xff"]), Reason.CBOR_RESERVED),
+    "no pack": (lambda: lie([reading(payload=b"\x80")]), Reason.PACK_SHAPE),
+    "no reading": (
+        lambda: lie([reading(content_type="application/vnd.cityproof.handover+cbor")]),
+        Reason.STATEMENT_CONTENT_TYPE,
+    ),
+    "another device's pack": (
+        lambda: lie([reading(payload=encode_pack("urn:dev:ops:32473-air-9", [pack()]))]),
+        Reason.PACK_BASE_NAME,
+    ),
+    "another registry": (lambda: lie([reading()], registry_root=bytes(32)), Reason.ROOT_MISMATCH),
+    "another size": (lambda: lie([reading()], accepted=2), Reason.BLOCK_COUNTS),
+    "another log": (lambda: lie([reading()], origin="town.example/log"), Reason.CHECKPOINT_ORIGIN),
+    "no authority": (
+        lambda: lie([reading()], enrolments=[enrol(device_in(1), 0, name="https://x.example/")]),
+        Reason.AUTHORITY_UNKNOWN,
+    ),
+    "a key that was not valid yet": (
+        lambda: lie([reading()], enrolments=[enrolled_from(NOW_MS // 1000 + 1)]),
+        Reason.KEY_NOT_YET_VALID,
+    ),
+}
+
+
+def enrolled_from(valid_from_s: int) -> bytes:
+    """An enrolment whose key is valid from then on."""
+    return enrol(device_in(1), 0, about=enrolment(device_in(1), valid_from_s=valid_from_s))
+
+
+@pytest.mark.parametrize("lie_about", LIES)
 def test_what_fits_together_is_still_checked_for_what_it_is(
     data: Callable[[], bytes], reason: Reason
 ) -> None:
@@ -386,8 +391,7 @@ def pack() -> Record:
 
 def test_a_key_is_valid_from_its_second_on() -> None:
     """By the latest arrival that the block's manifest names."""
-    about = enrolment(device_in(1), valid_from_s=NOW_MS // 1000)
-    assert judge(lie([reading()], enrolments=[enrol(device_in(1), 0, about=about)])).leaf == 1
+    assert judge(lie([reading()], enrolments=[enrolled_from(NOW_MS // 1000)])).leaf == 1
 
 
 def test_manifest_and_entry_must_name_one_block() -> None:
