@@ -29,6 +29,7 @@ PACKET_SIZE_MAX = 1024 * 1024 + 4096  # A payload of 1 MiB and its topic.
 # Deliveries without an answer, beyond which amqtt takes no more messages in. It drops what is not answered
 # within 5 s, so that more than it delivers in that time, at its worst, must not wait.
 WAITING_MAX = 512
+WRITE_BUFFER_MAX = 16 * 1024 * 1024
 MOSQUITTO_IN_FLIGHT_MAX = 2048  # Several batches of the bridge: it acknowledges a batch at a time.
 HOLD_S = 0.01
 START_TIMEOUT_S = 5.0
@@ -83,6 +84,8 @@ async def amqtt(port: int = 0) -> AsyncGenerator[tuple[str, int]]:
 async def _serve(broker: Broker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Let amqtt speak with one client, and close the connection, which amqtt forgets to where it gives up."""
     packets = cast("ReaderAdapter", _PacketReader(reader, broker))
+    # Where a write has to wait, amqtt misses the answer that comes meanwhile, and waits 5 s for it in vain.
+    writer.transport.set_write_buffer_limits(high=WRITE_BUFFER_MAX)
     try:
         await broker.external_connected(packets, StreamWriterAdapter(writer), "default")
     except Exception as error:  # noqa: BLE001 - whatever a client's bytes raise there ends this client only
@@ -132,7 +135,12 @@ class _PacketReader:
         return packet
 
     def _waiting(self) -> int:
-        return sum(len(session.inflight_out) for session, _ in self._broker.sessions.values())
+        """Return how many messages amqtt holds: taken in, to be distributed, and sent without an answer."""
+        held = sum(
+            session.delivered_message_queue.qsize() + len(session.inflight_out)
+            for session, _ in self._broker.sessions.values()
+        )
+        return int(held + self._broker._broadcast_queue.qsize())  # noqa: SLF001 - no other way to bound it
 
 
 @asynccontextmanager

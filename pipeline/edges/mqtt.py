@@ -1,18 +1,20 @@
 """MQTT edge: the only module of the pipeline that imports paho.
 
-paho reads and writes in a thread of its own; what comes in is handed to the event loop in batches. Every
-connection is a new client of the same id and a new generation: what an earlier one left open is dropped.
+paho is driven by the event loop, without its thread: under load the two would take the interpreter from one
+another for milliseconds at every packet. Every connection is a new client of one id, and a new generation:
+what an earlier one left open is dropped.
 """
 
 import asyncio
 import math
 import random
+import select
+import socket
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -21,16 +23,16 @@ from pipeline.ports import Delivery
 from pipeline.wire.errors import UnavailableError
 
 KEEPALIVE_S = 20
+KEEPALIVE_LOOK_S = 0.5  # How often it is looked whether a ping is due.
 CONNECT_TIMEOUT_S = 5.0
 OPEN_TIMEOUT_S = 10.0
 RETRY_FIRST_S = 0.2
 RETRY_MAX_S = 10.0
+READ_AT_ONCE = 64  # Packets, before others on the loop have their turn.
 QUEUE_MAX = 8192  # Messages received and not yet taken; twice the broker's in-flight window or more.
 QUEUE_BYTES_MAX = 32 * 1024 * 1024
 IN_FLIGHT_MAX = 64
 PAYLOAD_SIZE_MAX = 1024 * 1024
-
-T = TypeVar("T")
 
 
 def backoff_s(attempt: int) -> float:
@@ -40,29 +42,6 @@ def backoff_s(attempt: int) -> float:
     """
     longest_s = min(math.ldexp(RETRY_FIRST_S, min(attempt, 32)), RETRY_MAX_S)
     return longest_s * random.uniform(0.5, 1)  # noqa: S311 - no secret
-
-
-class _Handover(Generic[T]):
-    """Carries items from paho's thread to the event loop; those that come together wake it once."""
-
-    def __init__(self, take: Callable[[Sequence[T]], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._take = take
-        self._lock = Lock()
-        self._items: list[T] = []
-
-    def put(self, item: T) -> None:
-        """Hand an item over, from any thread."""
-        with self._lock:
-            self._items.append(item)
-            first = len(self._items) == 1
-        if first:
-            self._loop.call_soon_threadsafe(self._flush)
-
-    def _flush(self) -> None:
-        with self._lock:
-            items, self._items = self._items, []
-        self._take(items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +75,8 @@ class _Session:
         self.client: Client | None = None
         self.ready = asyncio.Event()
         self.problem = "not connected yet"
-        self.on_message: Callable[[int, MQTTMessage], None] | None = None
-        self.on_published: Callable[[int, int], None] | None = None
+        self.on_message: Callable[[MQTTMessage], None] | None = None
+        self.on_published: Callable[[int], None] | None = None
         self.on_ended: Callable[[], None] | None = None
 
     @asynccontextmanager
@@ -130,32 +109,71 @@ class _Session:
         while True:
             self.generation += 1
             self._ended.clear()
-            client = self._new_client(self.generation)
             try:
-                await self._connect(client)
-                await self._ended.wait()
+                await self._converse(self._new_client())
             finally:
-                was_ready = self.ready.is_set()
+                attempt = 0 if self.ready.is_set() else attempt + 1
                 self.ready.clear()
                 self.client = None
-                client.disconnect()
-                await asyncio.shield(asyncio.to_thread(client.loop_stop))
                 if self.on_ended is not None:
                     self.on_ended()
-            attempt = 0 if was_ready else attempt + 1
             await asyncio.sleep(backoff_s(attempt))
 
-    async def _connect(self, client: Client) -> None:
-        host, port = self._address.host, self._address.port
+    async def _converse(self, client: Client) -> None:
+        """Connect, and carry bytes both ways until the connection ends."""
+        connecting = asyncio.ensure_future(
+            asyncio.to_thread(client.connect, self._address.host, self._address.port, self._keepalive_s)
+        )
         try:
-            await asyncio.to_thread(client.connect, host, port, self._keepalive_s)
-        except OSError as error:
-            self.problem = f"it cannot be reached: {error.strerror or error}"
-            self._ended.set()
-            return
-        client.loop_start()
+            await asyncio.wait([connecting])
+            if error := connecting.exception():
+                self.problem = f"it cannot be reached: {error}"
+                return
+            self._attach(client)
+            while not self._ended.is_set():
+                client.loop_misc()  # Sends the pings.
+                try:
+                    async with asyncio.timeout(KEEPALIVE_LOOK_S):
+                        await self._ended.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            await asyncio.wait([connecting])  # A thread cannot be cancelled; it ends within its time limit.
+            client.disconnect()
+            client.loop_write()
+            if (connection := client.socket()) is not None:
+                self._detach(connection)
+                connection.close()
 
-    def _new_client(self, generation: int) -> Client:
+    def _attach(self, client: Client) -> None:
+        """Let the event loop drive paho."""
+        connection = client.socket()
+        assert isinstance(connection, socket.socket), "paho has just connected it"
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        readable = select.poll()
+        readable.register(connection, select.POLLIN)
+
+        def read() -> None:
+            for _ in range(READ_AT_ONCE):
+                if client.loop_read() != MQTT_ERR_SUCCESS or client.socket() is None or not readable.poll(0):
+                    return
+
+        def want_write(*_: object) -> None:
+            self._loop.add_writer(connection, client.loop_write)
+
+        def want_no_write(*_: object) -> None:
+            self._loop.remove_writer(connection)
+
+        client.on_socket_register_write = want_write
+        client.on_socket_unregister_write = want_no_write
+        client.on_socket_close = lambda *_: self._detach(connection)
+        self._loop.add_reader(connection, read)
+
+    def _detach(self, connection: Any) -> None:
+        self._loop.remove_reader(connection)
+        self._loop.remove_writer(connection)
+
+    def _new_client(self) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._address.client_id,
@@ -167,33 +185,30 @@ class _Session:
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(IN_FLIGHT_MAX)
 
-        def tell(work: Callable[..., None], *arguments: object) -> None:
-            self._loop.call_soon_threadsafe(work, *arguments)
-
         def connected(_client: Client, _data: object, _flags: object, code: Any, _properties: object) -> None:
             if code.is_failure:
-                tell(self._end, generation, f"it refuses the connection: {code}")
+                self._end(f"it refuses the connection: {code}")
             elif self._topics:
                 client.subscribe([(topic, 1) for topic in self._topics])
             else:
-                tell(self._begin, generation, client)
+                self._begin(client)
 
         def subscribed(_client: Client, _data: object, _id: int, codes: Any, _properties: object) -> None:
             if any(code.is_failure for code in codes):
-                tell(self._end, generation, "it refuses a subscription")
+                self._end("it refuses a subscription")
             else:
-                tell(self._begin, generation, client)
+                self._begin(client)
 
         def message(_client: Client, _data: object, received: MQTTMessage) -> None:
             if self.on_message is not None:
-                self.on_message(generation, received)
+                self.on_message(received)
 
         def published(_client: Client, _data: object, message_id: int, *_: object) -> None:
             if self.on_published is not None:
-                self.on_published(generation, message_id)
+                self.on_published(message_id)
 
         def disconnected(_client: Client, _data: object, _flags: object, code: Any, *_: object) -> None:
-            tell(self._end, generation, f"the connection ended: {code}")
+            self._end(f"the connection ended: {code}")
 
         client.on_connect = connected
         client.on_subscribe = subscribed
@@ -202,14 +217,13 @@ class _Session:
         client.on_disconnect = disconnected
         return client
 
-    def _begin(self, generation: int, client: Client) -> None:
-        if generation == self.generation and not self._ended.is_set():
-            self.client = client
-            self.problem = ""
-            self.ready.set()
+    def _begin(self, client: Client) -> None:
+        self.client = client
+        self.problem = ""
+        self.ready.set()
 
-    def _end(self, generation: int, problem: str) -> None:
-        if generation == self.generation and not self._ended.is_set():
+    def _end(self, problem: str) -> None:
+        if not self._ended.is_set():
             self.problem = problem
             self._ended.set()
 
@@ -217,7 +231,7 @@ class _Session:
 class MqttInbox:
     """`ports.Inbox` over a persistent session.
 
-    The queue is bounded and never holds paho's thread up, so that keep-alive goes on whatever happens behind
+    The queue is bounded, and reading never waits for it, so that keep-alive goes on whatever happens behind
     it. What finds the queue full is neither kept nor acknowledged; when the queue has been emptied, a new
     connection makes the broker send it again.
     """
@@ -226,11 +240,8 @@ class MqttInbox:
         self._session = session
         self._queue_max = queue_max
         self._queue: deque[Delivery] = deque()
+        self._queue_bytes = 0
         self._arrived = asyncio.Event()
-        self._handover = _Handover(self._take)
-        self._lock = Lock()
-        self._waiting = 0  # Messages and bytes on their way to the caller, counted in both threads.
-        self._waiting_bytes = 0
         self._overflowed = False
         self.put_back = 0  # Messages left to the broker because the queue was full.
         session.on_message = self._receive
@@ -275,9 +286,7 @@ class MqttInbox:
         if len(self._queue) < limit:
             await asyncio.sleep(gather_s)
         taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
-        with self._lock:
-            self._waiting -= len(taken)
-            self._waiting_bytes -= sum(len(delivery.payload) for delivery in taken)
+        self._queue_bytes -= sum(len(delivery.payload) for delivery in taken)
         return taken
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
@@ -291,27 +300,21 @@ class MqttInbox:
             self._overflowed = False
             self._session.restart()
 
-    def _receive(self, generation: int, message: MQTTMessage) -> None:
-        """Queue a message, on paho's thread."""
-        size = len(message.payload)
-        with self._lock:
-            if self._waiting >= self._queue_max or (
-                self._waiting and self._waiting_bytes + size > QUEUE_BYTES_MAX
-            ):
-                self._overflowed = True
-                self.put_back += 1
-                return
-            self._waiting += 1
-            self._waiting_bytes += size
+    def _receive(self, message: MQTTMessage) -> None:
+        """Queue a message, or leave it to the broker."""
+        payload = bytes(message.payload)
+        too_large = self._queue and self._queue_bytes + len(payload) > QUEUE_BYTES_MAX
+        if too_large or len(self._queue) >= self._queue_max:
+            self._overflowed = True
+            self.put_back += 1
+            return
         try:
             topic = message.topic
         except UnicodeDecodeError:
             topic = ""  # No name of ours: refused downstream, its bytes kept.
         message_id = message.mid if message.qos else 0
-        self._handover.put(Delivery(topic, bytes(message.payload), message_id, generation))
-
-    def _take(self, deliveries: Iterable[Delivery]) -> None:
-        self._queue.extend(deliveries)
+        self._queue.append(Delivery(topic, payload, message_id, self._session.generation))
+        self._queue_bytes += len(payload)
         self._arrived.set()
 
 
@@ -321,9 +324,8 @@ class MqttPublisher:
     def __init__(self, session: _Session) -> None:
         self._session = session
         self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
-        self._unanswered: dict[tuple[int, int], asyncio.Future[bool]] = {}
-        self._handover = _Handover(self._take)
-        session.on_published = lambda generation, message_id: self._handover.put((generation, message_id))
+        self._unanswered: dict[int, asyncio.Future[bool]] = {}  # By message id of the present connection.
+        session.on_published = self._answered
         session.on_ended = self._give_up
 
     @classmethod
@@ -360,23 +362,23 @@ class MqttPublisher:
             return False
         sent = client.publish(topic, payload, qos=1)
         if sent.rc != MQTT_ERR_SUCCESS:
-            await asyncio.sleep(RETRY_FIRST_S)  # paho knows before we do that the connection has ended.
+            await asyncio.sleep(0)  # The connection has just ended.
             return False
-        key = self._session.generation, sent.mid
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._unanswered[key] = answer
+        self._unanswered[sent.mid] = answer
         try:
             return await answer
         finally:
-            del self._unanswered[key]
+            if self._unanswered.get(sent.mid) is answer:
+                del self._unanswered[sent.mid]
 
-    def _take(self, keys: Iterable[tuple[int, int]]) -> None:
-        for key in keys:
-            answer = self._unanswered.get(key)
-            if answer is not None and not answer.done():
-                answer.set_result(True)
+    def _answered(self, message_id: int) -> None:
+        answer = self._unanswered.get(message_id)
+        if answer is not None and not answer.done():
+            answer.set_result(True)
 
     def _give_up(self) -> None:
-        for answer in self._unanswered.values():
+        unanswered, self._unanswered = self._unanswered, {}
+        for answer in unanswered.values():
             if not answer.done():
                 answer.set_result(False)
