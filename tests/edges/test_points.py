@@ -179,11 +179,11 @@ def test_no_store_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.serial
 async def test_fifty_thousand_points_a_second(tmp_path: Path) -> None:
-    """New points and points written again, in the projector's batches."""
+    """New points and points written again, in the projector's batches: less than a second of a core."""
     batches = [[a_point(b * 5000 + n, b, subject=f"site {n % 200}") for n in range(5000)] for b in range(10)]
     async with SqlitePoints.open(tmp_path / "points.db") as store:
         for _ in range(2):
-            start_s = time.perf_counter()
+            start_s = time.process_time()  # Of all threads; what else the machine does is no matter.
             for batch in batches:
                 await store.write(batch)
-            assert 50_000 / (time.perf_counter() - start_s) > 50_000
+            assert time.process_time() - start_s < 1
