@@ -13,7 +13,7 @@ from pipeline.wire.errors import InputError
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import Record, decode_pack
-from pipeline.wire.statement import parse_statement
+from pipeline.wire.statement import parse_statement, sign_statement
 
 ISSUER = "urn:dev:ops:32473-test-1"
 SIGNER = SeedSigner(b"\x05" * 32)
@@ -205,6 +205,35 @@ def test_flipped_bits_expect_what_an_independent_reading_finds() -> None:
                 assert injection.reason.startswith(("cbor_", "cose_", "statement_"))
             assert ISSUER.encode() in injection.raw
     assert min(expected["key_unknown"], expected["signature_invalid"], expected["form"]) >= 5
+
+
+def test_expectations_follow_the_order_of_checks() -> None:
+    """Form before key, key before signature, signature before content."""
+    (signed,) = statements(1)
+    parsed = parse_statement(signed.raw)
+    other = SeedSigner(b"\x06" * 32)
+
+    def resigned(issuer: str = ISSUER, signer: SeedSigner = SIGNER, payload: bytes = parsed.payload) -> bytes:
+        return sign_statement(
+            signer,
+            issuer=issuer,
+            subject="station/1",
+            content_type=112,
+            epoch=7,
+            sequence=0,
+            previous=bytes(32),
+            payload=payload,
+        )
+
+    def expected(raw: bytes) -> str | None:
+        return expected_refusal(raw, ISSUER, SIGNER.public_key)
+
+    assert expected(signed.raw) is None
+    assert expected(resigned(issuer="urn:dev:ops:32473-test-2")) == "key_unknown"
+    assert expected(resigned(signer=other)) == "key_unknown"
+    assert expected(resigned(payload=b"\x80")) == "pack_shape"
+    assert expected(resigned(payload=b"\x80")[:-1] + b"\x00") == "signature_invalid"
+    assert expected(resigned(signer=other)[:-1]) == "cbor_truncated"
 
 
 def test_malformed_bytes_are_all_different_and_all_refused() -> None:

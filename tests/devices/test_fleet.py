@@ -218,17 +218,21 @@ def test_a_receipt_outweighs_a_refusal(rig: Rig, together: bool) -> None:
 
 
 def test_an_overtaken_device_begins_a_new_epoch(rig: Rig) -> None:
-    """A device told that other bytes stand under its sequence begins an epoch, linked to its last receipt."""
-    first, second = rig.sign(A), rig.sign(A)
-    rig.turn(first, second)
+    """Told that other bytes stand under its sequence a device begins an epoch, linked to its last receipt."""
+    first, second, third = rig.sign(A), rig.sign(A), rig.sign(A)
+    rig.turn(first, second, third)
     rig.receipt(first, *rig.receipts.sign([first.raw]))
     rig.refuse(A, second.raw, Reason.EQUIVOCATION)
     rig.turn()
-    third = rig.sign(A)
-    rig.turn(third)
-    statement = parse_statement(third.raw)
+    fourth = rig.sign(A)
+    rig.turn(fourth)
+    statement = parse_statement(fourth.raw)
     assert statement.epoch > first.epoch
     assert (statement.sequence, statement.previous) == (0, first.leaf_hash)
+    rig.refuse(A, third.raw, Reason.EQUIVOCATION)  # Of the epoch that has ended: news to nobody.
+    rig.turn()
+    rig.turn()
+    assert (rig.sign(A).epoch, rig.device(A).chain.sequence) == (fourth.epoch, 2)
 
 
 def test_a_restart_sends_what_waits(rig: Rig, tmp_path: Path) -> None:

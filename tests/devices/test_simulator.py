@@ -5,33 +5,83 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from devices.faults import FAULTS
 from devices.inputs import open_site
 from devices.simulator import Plan, simulate
+from devices.world.model import Station, Tick
 from pipeline.wire.errors import InputError
 from pipeline.wire.senml import decode_pack
 from pipeline.wire.statement import parse_statement
 from tests.devices.fakes import Broker, FakeLog
 
-ENOUGH = 3000  # Records: a few simulated minutes of the city.
+START_S = 1_741_046_400.0
+AIR = ("pm2_5", "o3", "no2")
+COLD = ("temperature", "door")
 
-Status = dict[str, Any]
+
+class FakeFeed:
+    """A world of 40 stations that stays as it is, and ends the run when its ticks are over."""
+
+    def __init__(self, ticks: int, stopping: Event) -> None:
+        self.stations = [station(number, "cold" if number < 4 else "air") for number in range(40)]
+        self._ticks = ticks
+        self._given = 0
+        self._stopping = stopping
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+
+    def next_tick(self, _wait_s: float) -> Tick | None:
+        if self._given == self._ticks:
+            self._stopping.set()
+            return None
+        self._given += 1
+        values = {one.name: dict.fromkeys(one.quantities, 20.0) for one in self.stations}
+        for one in self.stations[:4]:
+            values[one.name]["door"] = 1.0
+        return Tick(START_S + 60.0 * (self._given - 1), values)
 
 
-def run(broker: Broker, log: FakeLog, folder: Path, enough: Callable[[Status], bool], faults: str) -> Status:
-    """Simulate as fast as receipts allow until `enough` of the statuses, then drain."""
-    stopping = Event()
+def station(number: int, kind: str) -> Station:
+    return Station(
+        name=f"{kind}-{number}",
+        kind=kind,
+        issuer=f"urn:dev:ops:32473-{kind}-{number}",
+        subject=f"{kind}/{number}",
+        department="ecology",
+        area="centre",
+        longitude=119.0,
+        latitude=31.5,
+        height_m=3.0,
+        x_m=0.0,
+        y_m=0.0,
+        interval_s=60.0,
+        quantities=COLD if kind == "cold" else AIR,
+    )
 
-    def report(status: Status) -> None:
-        if status["phase"] == "measuring" and enough(status):
-            stopping.set()
 
-    site = open_site(broker.url, log.policy, log.authority_key, folder)
-    plan = Plan("calm", 7, 0.0, 40.0, faults, folder / "truth.json")
-    return simulate(site, plan, stopping, report)
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(broker: Broker, fake_log: FakeLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that simulates so many minutes as fast as receipts allow, and drains."""
+
+    def simulate_ticks(ticks: int, faults: str = "none") -> dict[str, Any]:
+        stopping = Event()
+        monkeypatch.setattr("devices.simulator.Feed", lambda *_: FakeFeed(ticks, stopping))
+        site = open_site(broker.url, fake_log.policy, fake_log.authority_key, tmp_path / "fleet")
+        plan = Plan("calm", 7, 0.0, None, faults, tmp_path / "truth.json")
+        return simulate(site, plan, stopping, lambda _status: None)
+
+    return simulate_ticks
 
 
 def records_in(log: FakeLog) -> int:
@@ -40,31 +90,30 @@ def records_in(log: FakeLog) -> int:
     )
 
 
-def test_every_record_is_accounted_for(broker: Broker, fake_log: FakeLog, tmp_path: Path) -> None:
+def test_every_record_is_accounted_for(run: Run, fake_log: FakeLog, tmp_path: Path) -> None:
     """With every fault at work: published = stored + refused, by reason as injected, and nothing waits."""
-    folder = tmp_path / "fleet"
-    summary = run(broker, fake_log, folder, lambda status: status["published"] >= ENOUGH, "all")
+    summary = run(30, "all")
     assert summary["waiting"] == 0
-    assert summary["published"] == fake_log.published >= ENOUGH
-    assert summary["receipted"] == records_in(fake_log)
+    assert summary["receipted"] == records_in(fake_log) == 30 * (36 * len(AIR) + 4 * len(COLD))
+    assert summary["published"] == fake_log.published
     assert summary["refused"] == summary["answered"] == dict(sorted(fake_log.refused.items()))
     assert summary["published"] == summary["receipted"] + sum(summary["refused"].values())
+    assert len(summary["refused"]) >= 4
     assert summary["parked"] == {}
-    assert len(fake_log.enrolled) == summary["devices"]
+    assert len(fake_log.enrolled) == summary["devices"] == 40
+    assert sorted(name for names in summary["faulty"].values() for name in names) == sorted(FAULTS)
+    assert summary["simulated_to_s"] - summary["simulated_from_s"] == 1800.0
+    folder = tmp_path / "fleet"
     assert json.loads((folder / "summary.json").read_text()) == summary
-    assert (folder / "truth.json").exists()
     with (folder / "sends.csv").open() as file:
         sends = list(csv.DictReader(file))
     assert sum(int(row["records"]) for row in sends) == summary["receipted"]
     assert len({row["leaf_hash"] for row in sends}) == len(sends) == summary["statements"]
 
 
-def test_lost_messages_are_sent_again(
-    broker: Broker, fake_log: FakeLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_messages_are_sent_again(run: Run, fake_log: FakeLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one message in eight is lost on its way, all are receipted in the end, each once."""
     count = 0
-
     monkeypatch.setattr("devices.schedule.backoff_s", lambda _attempt, _random: 0.5)
 
     def lose(topic: str, _raw: bytes) -> bool:
@@ -73,31 +122,27 @@ def test_lost_messages_are_sent_again(
         return topic.startswith("statements/") and count % 8 == 0
 
     fake_log.lose = lose
-    summary = run(broker, fake_log, tmp_path / "fleet", lambda status: status["published"] > 0, "none")
+    summary = run(10)
     assert summary["resent"] > 0
     assert summary["waiting"] == 0
-    assert summary["published"] == summary["receipted"] == records_in(fake_log)
+    assert summary["published"] == summary["receipted"] == records_in(fake_log) == 10 * 116
 
 
-def test_a_second_run_goes_on_where_the_first_ended(
-    broker: Broker, fake_log: FakeLog, tmp_path: Path
-) -> None:
+def test_a_second_run_goes_on_where_the_first_ended(run: Run, fake_log: FakeLog) -> None:
     """Started again on its folder a fleet enrols nobody anew, keeps its epochs, signs no minute twice."""
-    first = run(broker, fake_log, tmp_path / "fleet", lambda status: status["published"] > 0, "none")
+    first = run(5)
     enrolled = dict(fake_log.enrolled)
-    second = run(broker, fake_log, tmp_path / "fleet", lambda status: status["published"] > 0, "none")
+    second = run(8)
     assert fake_log.enrolled == enrolled
-    assert second["waiting"] == 0
-    assert second["simulated_to_s"] > first["simulated_to_s"]
-    assert second["ever"]["receipted"] >= first["receipted"] + second["receipted"]
-    epochs = {(issuer, epoch) for issuer, epoch, _ in fake_log.stored}
-    assert len(epochs) == first["devices"]
+    assert (first["published"], second["published"]) == (5 * 116, 3 * 116)
+    assert second["ever"] == {"receipted": 8 * 116 + 40, "waiting": 0, "parked": {}}
+    assert len({(issuer, epoch) for issuer, epoch, _ in fake_log.stored}) == 40
     places = [
         (issuer, record.quantity, record.time_s)
         for (issuer, _, _), raw in fake_log.stored.items()
         for record in decode_pack(parse_statement(raw).payload, issuer)
     ]
-    assert len(set(places)) == len(places)
+    assert len(set(places)) == len(places) == 8 * 116
 
 
 def test_a_missing_policy_is_an_input_error(tmp_path: Path) -> None:
