@@ -76,6 +76,91 @@ def test_a_statement_is_what_the_specifications_say() -> None:
     )
 
 
+LONG_URI = "https://city.example/" + "a" * 107
+REFUSED: list[tuple[dict[str, Any], Reason | None]] = [
+    ({}, None),
+    ({"alg": -8}, Reason.COSE_ALGORITHM),
+    ({"alg": -7}, Reason.COSE_ALGORITHM),
+    ({"alg": "Ed25519"}, Reason.COSE_ALGORITHM),
+    ({"alg": None}, Reason.COSE_HEADER),
+    ({"content_type": None}, Reason.COSE_HEADER),
+    ({"kid": None}, Reason.COSE_HEADER),
+    ({"claims": None}, Reason.COSE_HEADER),
+    ({"chain": None}, Reason.COSE_HEADER),
+    ({"label_2": [3]}, Reason.COSE_HEADER),  # crit: nothing may be critical that is not known.
+    ({"label_5": bytes(8)}, Reason.COSE_HEADER),
+    ({"label_395": 1}, Reason.COSE_HEADER),
+    ({"label_-70002": [1, 2, bytes(32)]}, Reason.COSE_HEADER),
+    ({"kid": KEY_ID[:7]}, Reason.COSE_HEADER),
+    ({"kid": KEY_ID + b"\x00"}, Reason.COSE_HEADER),
+    ({"kid": b""}, Reason.COSE_HEADER),
+    ({"kid": "abcdefgh"}, Reason.COSE_HEADER),
+    ({"claims": {1: ISSUER}}, Reason.COSE_HEADER),
+    ({"claims": {1: ISSUER, 2: SUBJECT, 6: 1700000000}}, Reason.COSE_HEADER),
+    ({"claims": {1: ISSUER, 3: SUBJECT}}, Reason.COSE_HEADER),
+    ({"claims": [ISSUER, SUBJECT]}, Reason.COSE_HEADER),
+    ({"content_type": 50}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": 112.0}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": b"application/senml+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": "application/senml+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": "application/vnd.cityproof.+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": "application/vnd.cityproof.Enrolment+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": "application/vnd.cityproof.a.+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": "application/vnd.cityproof.a+cbor\n"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": "xapplication/vnd.cityproof.a+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": "application/vndxcityproof.a+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": f"application/vnd.cityproof.{'a' * 98}+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
+    ({"content_type": f"application/vnd.cityproof.{'a' * 97}+cbor"}, None),
+    ({"content_type": "application/vnd.cityproof.key-rotation.2+cbor"}, None),
+    ({"claims": {1: "https://city.example/ecology", 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
+    ({"claims": {1: ISSUER.encode(), 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
+    ({"claims": {1: "", 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
+    ({"claims": {1: ISSUER + "\n", 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
+    ({"claims": {1: "urn:dev:ops:32473-air", 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
+    ({"claims": {1: LONG_URI, 2: SUBJECT}, "content_type": CONTENT_ENROLMENT}, None),
+    ({"claims": {1: LONG_URI + "a", 2: SUBJECT}, "content_type": CONTENT_ENROLMENT}, Reason.STATEMENT_ISSUER),
+    ({"claims": {1: "no uri", 2: SUBJECT}, "content_type": CONTENT_ENROLMENT}, Reason.STATEMENT_ISSUER),
+    (
+        {"claims": {1: "urn:dev:ops:1", 2: SUBJECT}, "content_type": CONTENT_ENROLMENT},
+        Reason.STATEMENT_ISSUER,
+    ),
+    ({"claims": {1: ISSUER, 2: ""}}, Reason.STATEMENT_SUBJECT),
+    ({"claims": {1: ISSUER, 2: 7}}, Reason.STATEMENT_SUBJECT),
+    ({"claims": {1: ISSUER, 2: "a" * 129}}, Reason.STATEMENT_SUBJECT),
+    ({"claims": {1: ISSUER, 2: "水" * 43}}, Reason.STATEMENT_SUBJECT),
+    ({"claims": {1: ISSUER, 2: "水" * 42 + "aa"}}, None),
+    ({"claims": {1: ISSUER, 2: "a\x00"}}, Reason.STATEMENT_SUBJECT),
+    ({"claims": {1: ISSUER, 2: "a\x1f"}}, Reason.STATEMENT_SUBJECT),
+    ({"claims": {1: ISSUER, 2: "\x7f"}}, Reason.STATEMENT_SUBJECT),
+    ({"claims": {1: ISSUER, 2: "\x9f"}}, Reason.STATEMENT_SUBJECT),
+    ({"claims": {1: ISSUER, 2: " \xa0"}}, None),
+    ({"chain": [0, 0, bytes(32)]}, None),
+    ({"chain": [2**53 - 1, 2**53 - 1, PREVIOUS]}, None),
+    ({"chain": [2**53, 0, PREVIOUS]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0, 2**53, PREVIOUS]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [-1, 0, PREVIOUS]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0, -1, PREVIOUS]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0.0, 0, PREVIOUS]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0, False, PREVIOUS]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0, 0, PREVIOUS[:31]]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0, 0, PREVIOUS + b"\x00"]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0, 0, "a" * 32]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0, 0]}, Reason.STATEMENT_CHAIN),
+    ({"chain": [0, 0, PREVIOUS, 0]}, Reason.STATEMENT_CHAIN),
+    ({"chain": {0: 0, 1: 0, 2: PREVIOUS}}, Reason.STATEMENT_CHAIN),
+    ({"chain": 0}, Reason.STATEMENT_CHAIN),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), REFUSED)
+def test_each_field_has_its_bounds(changes: dict[str, Any], reason: Reason | None) -> None:
+    """Every label is required, none may be added, and each value out of bounds has its reason."""
+    raw = build.statement(**changes)
+    for parse in (parse_statement, StatementParser().parse, warmed().parse):
+        got = outcome(parse, raw)
+        assert (got if isinstance(got, Reason) else None) is reason
+
+
 COUNTERS = st.sampled_from([0, 1, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**53 - 1]) | st.integers(
     0, 2**53 - 1
 )
@@ -252,91 +337,6 @@ def test_the_parser_forgets_the_oldest() -> None:
     known = {beginning.kid for beginning in parser._beginnings.values()}
     assert known == {index.to_bytes(8, "big") for index in range(3, limit + 3)}
     assert parser.parse(statements[0]) == parse_statement(statements[0])
-
-
-LONG_URI = "https://city.example/" + "a" * 107
-REFUSED: list[tuple[dict[str, Any], Reason | None]] = [
-    ({}, None),
-    ({"alg": -8}, Reason.COSE_ALGORITHM),
-    ({"alg": -7}, Reason.COSE_ALGORITHM),
-    ({"alg": "Ed25519"}, Reason.COSE_ALGORITHM),
-    ({"alg": None}, Reason.COSE_HEADER),
-    ({"content_type": None}, Reason.COSE_HEADER),
-    ({"kid": None}, Reason.COSE_HEADER),
-    ({"claims": None}, Reason.COSE_HEADER),
-    ({"chain": None}, Reason.COSE_HEADER),
-    ({"label_2": [3]}, Reason.COSE_HEADER),  # crit: nothing may be critical that is not known.
-    ({"label_5": bytes(8)}, Reason.COSE_HEADER),
-    ({"label_395": 1}, Reason.COSE_HEADER),
-    ({"label_-70002": [1, 2, bytes(32)]}, Reason.COSE_HEADER),
-    ({"kid": KEY_ID[:7]}, Reason.COSE_HEADER),
-    ({"kid": KEY_ID + b"\x00"}, Reason.COSE_HEADER),
-    ({"kid": b""}, Reason.COSE_HEADER),
-    ({"kid": "abcdefgh"}, Reason.COSE_HEADER),
-    ({"claims": {1: ISSUER}}, Reason.COSE_HEADER),
-    ({"claims": {1: ISSUER, 2: SUBJECT, 6: 1700000000}}, Reason.COSE_HEADER),
-    ({"claims": {1: ISSUER, 3: SUBJECT}}, Reason.COSE_HEADER),
-    ({"claims": [ISSUER, SUBJECT]}, Reason.COSE_HEADER),
-    ({"content_type": 50}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": 112.0}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": b"application/senml+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": "application/senml+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": "application/vnd.cityproof.+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": "application/vnd.cityproof.Enrolment+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": "application/vnd.cityproof.a.+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": "application/vnd.cityproof.a+cbor\n"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": "xapplication/vnd.cityproof.a+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": "application/vndxcityproof.a+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": f"application/vnd.cityproof.{'a' * 98}+cbor"}, Reason.STATEMENT_CONTENT_TYPE),
-    ({"content_type": f"application/vnd.cityproof.{'a' * 97}+cbor"}, None),
-    ({"content_type": "application/vnd.cityproof.key-rotation.2+cbor"}, None),
-    ({"claims": {1: "https://city.example/ecology", 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
-    ({"claims": {1: ISSUER.encode(), 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
-    ({"claims": {1: "", 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
-    ({"claims": {1: ISSUER + "\n", 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
-    ({"claims": {1: "urn:dev:ops:32473-air", 2: SUBJECT}}, Reason.STATEMENT_ISSUER),
-    ({"claims": {1: LONG_URI, 2: SUBJECT}, "content_type": CONTENT_ENROLMENT}, None),
-    ({"claims": {1: LONG_URI + "a", 2: SUBJECT}, "content_type": CONTENT_ENROLMENT}, Reason.STATEMENT_ISSUER),
-    ({"claims": {1: "no uri", 2: SUBJECT}, "content_type": CONTENT_ENROLMENT}, Reason.STATEMENT_ISSUER),
-    (
-        {"claims": {1: "urn:dev:ops:1", 2: SUBJECT}, "content_type": CONTENT_ENROLMENT},
-        Reason.STATEMENT_ISSUER,
-    ),
-    ({"claims": {1: ISSUER, 2: ""}}, Reason.STATEMENT_SUBJECT),
-    ({"claims": {1: ISSUER, 2: 7}}, Reason.STATEMENT_SUBJECT),
-    ({"claims": {1: ISSUER, 2: "a" * 129}}, Reason.STATEMENT_SUBJECT),
-    ({"claims": {1: ISSUER, 2: "水" * 43}}, Reason.STATEMENT_SUBJECT),
-    ({"claims": {1: ISSUER, 2: "水" * 42 + "aa"}}, None),
-    ({"claims": {1: ISSUER, 2: "a\x00"}}, Reason.STATEMENT_SUBJECT),
-    ({"claims": {1: ISSUER, 2: "a\x1f"}}, Reason.STATEMENT_SUBJECT),
-    ({"claims": {1: ISSUER, 2: "\x7f"}}, Reason.STATEMENT_SUBJECT),
-    ({"claims": {1: ISSUER, 2: "\x9f"}}, Reason.STATEMENT_SUBJECT),
-    ({"claims": {1: ISSUER, 2: " \xa0"}}, None),
-    ({"chain": [0, 0, bytes(32)]}, None),
-    ({"chain": [2**53 - 1, 2**53 - 1, PREVIOUS]}, None),
-    ({"chain": [2**53, 0, PREVIOUS]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0, 2**53, PREVIOUS]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [-1, 0, PREVIOUS]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0, -1, PREVIOUS]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0.0, 0, PREVIOUS]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0, False, PREVIOUS]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0, 0, PREVIOUS[:31]]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0, 0, PREVIOUS + b"\x00"]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0, 0, "a" * 32]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0, 0]}, Reason.STATEMENT_CHAIN),
-    ({"chain": [0, 0, PREVIOUS, 0]}, Reason.STATEMENT_CHAIN),
-    ({"chain": {0: 0, 1: 0, 2: PREVIOUS}}, Reason.STATEMENT_CHAIN),
-    ({"chain": 0}, Reason.STATEMENT_CHAIN),
-]
-
-
-@pytest.mark.parametrize(("changes", "reason"), REFUSED)
-def test_each_field_has_its_bounds(changes: dict[str, Any], reason: Reason | None) -> None:
-    """Every label is required, none may be added, and each value out of bounds has its reason."""
-    raw = build.statement(**changes)
-    for parse in (parse_statement, StatementParser().parse, warmed().parse):
-        got = outcome(parse, raw)
-        assert (got if isinstance(got, Reason) else None) is reason
 
 
 def test_the_header_is_a_map_in_order() -> None:
