@@ -62,6 +62,7 @@ class StoreAudit:
         self._read = read
         self._tiles = tiles
         self._find = find
+        self._later: dict[PointPlace, float] = {}  # Whose point names a later leaf, until that leaf is read.
         self.matched = 0
 
     def run(self) -> Iterator[PointFinding]:
@@ -76,6 +77,10 @@ class StoreAudit:
             stored = self._find(list(signed))
             for place, (value, ref) in signed.items():
                 yield from self._compare(place, value, ref, stored.get(place))
+        for place, value in self._later.items():
+            for point in self._find([place]).values():
+                if point.ref // LEAVES_PER_ENTRY < self._tiles.size:
+                    yield PointFinding(place, Reason.POINT_UNEXPECTED, value, point.value)
 
     def _compare(
         self, place: PointPlace, value: float, ref: int, stored: StoredValue | None
@@ -84,10 +89,13 @@ class StoreAudit:
             yield PointFinding(place, Reason.POINT_MISSING, value, None)
         elif stored.ref == ref:
             self.matched += 1
+            self._later.pop(place, None)
             if stored.value != value:
                 yield PointFinding(place, Reason.POINT_ALTERED, value, stored.value)
-        elif stored.ref < ref:  # A larger one is a later statement's, which is compared at its own leaf.
+        elif stored.ref < ref:
             yield PointFinding(place, Reason.POINT_MISSING, value, stored.value)
+        else:  # A later statement's, which is compared at its own leaf.
+            self._later[place] = value
 
     def _records(self, entry: int) -> Iterator[tuple[PointPlace, tuple[float, int]]]:
         block = parse_signed_block(self._tiles.read_entry(entry))

@@ -63,12 +63,14 @@ class _Shard:
     """Where a shard stands; no tip after a bundle was lost.
 
     Attributes:
+        number: Which shard it is.
         tip: What the next block must follow on from.
         body_lost: Whether the tip's offset and time are not known.
         incomplete: Whether statements are missing from what `signers` remembers.
         signers: The statements so far.
     """
 
+    number: int
     tip: ChainTip | None
     body_lost: bool = False
     incomplete: bool = False
@@ -220,9 +222,9 @@ class LogCheck:
             yield _finding(f"entry {index}", error)
             return
         path = block_path(block.shard, block.height)
-        shard = self._shards.setdefault(
-            block.shard, _Shard(None if self._bundle_lost else ChainTip(), incomplete=self._bundle_lost)
-        )
+        tip = None if self._bundle_lost else ChainTip()
+        unseen = _Shard(block.shard, tip, incomplete=self._bundle_lost)
+        shard = self._shards.setdefault(block.shard, unseen)
         try:
             leaves, tree = read_block(self._read, block)
             manifest = decode_manifest(leaves[0])
@@ -230,9 +232,9 @@ class LogCheck:
             yield _finding(path, error)
             shard.tip = ChainTip(block.height + 1, block.root)
             shard.body_lost = shard.incomplete = True
-            self._registry_lost |= block.shard == REGISTRY_SHARD
+            self._registry_lost |= shard.number == REGISTRY_SHARD
             return
-        yield from self._check_manifest(path, shard, block, manifest, leaves)
+        yield from self._check_manifest(path, shard, manifest, leaves)
         yield from self._check_statements(path, shard, manifest, leaves, tree.levels[0])
         shard.tip, shard.body_lost = ChainTip().after(manifest, block.root), False
         self.tally.blocks += 1
@@ -245,14 +247,14 @@ class LogCheck:
         return block
 
     def _check_manifest(
-        self, path: str, shard: _Shard, block: SignedBlock, manifest: Manifest, leaves: Sequence[bytes]
+        self, path: str, shard: _Shard, manifest: Manifest, leaves: Sequence[bytes]
     ) -> Iterator[Finding]:
         tip = shard.tip or ChainTip(manifest.height, manifest.previous)
         if shard.tip is None or shard.body_lost:
             tip = replace(tip, offset=manifest.offset_first, arrival_ms=manifest.arrival_first_ms)
         self._topic_id = self._topic_id or manifest.topic_id
         try:
-            check_follows(tip, manifest, block.shard, self._topic_id, leaves)
+            check_follows(tip, manifest, shard.number, self._topic_id, leaves)
         except VerificationError as error:
             yield _finding(path, error)
         roots = self._registry.roots
@@ -270,7 +272,7 @@ class LogCheck:
         leaves: Sequence[bytes],
         hashes: Sequence[bytes],
     ) -> Iterator[Finding]:
-        registry = manifest.shard == REGISTRY_SHARD
+        registry = shard.number == REGISTRY_SHARD
         for leaf in range(1, len(leaves)):
             evidence = leaf in manifest.equivocations
             try:
@@ -279,7 +281,7 @@ class LogCheck:
                 if registry:
                     self._check_enrolment(statement, hashes[leaf], evidence=evidence)
                 else:
-                    self._check_reading(statement, manifest)
+                    self._check_reading(shard, statement, manifest)
             except VerificationError as error:
                 yield _finding(f"{path} leaf {leaf}", error)
                 self._registry_lost |= registry
@@ -301,8 +303,8 @@ class LogCheck:
         if not evidence:
             self._registry.enrol(enrolment, leaf_hash)
 
-    def _check_reading(self, statement: Statement, manifest: Manifest) -> None:
-        if self._shard_count and shard_of(statement.issuer, self._shard_count) != manifest.shard:
+    def _check_reading(self, shard: _Shard, statement: Statement, manifest: Manifest) -> None:
+        if self._shard_count and shard_of(statement.issuer, self._shard_count) != shard.number:
             raise VerificationError(Reason.SHARD_WRONG, statement.issuer)
         if statement.content_type != CONTENT_SENML:
             raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))

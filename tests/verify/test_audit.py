@@ -1,0 +1,164 @@
+"""Comparing a store with the log: what was altered, deleted or put there fails, and nothing else."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+
+import cbor2
+import pytest
+
+from pipeline.log.checkpoint import open_checkpoint
+from pipeline.log.tiles import TileReader
+from pipeline.verify.audit import LEAVES_PER_ENTRY, PointFinding, PointPlace, StoreAudit, StoredValue
+from pipeline.wire.errors import UnavailableError, VerificationError
+from pipeline.wire.reasons import Reason
+from pipeline.wire.senml import Record, encode_pack
+from tests.support.city import POLICY, Device, ForgedLog, device_in, enrol
+
+Store = dict[PointPlace, StoredValue]
+
+
+class Example:
+    """A log of two devices, one of which corrected and contradicted itself, and what is stored of it."""
+
+    def __init__(self) -> None:
+        self.log = ForgedLog()
+        self.store: Store = {}
+        one, two = device_in(1), device_in(2)
+        self.log.enrol(enrol(one, 0), enrol(two, 1))
+        for _ in range(4):
+            self._add(one, [one.read(records=3), one.read(records=2)])
+            self._add(two, [two.read(records=3)])
+        corrected = encode_pack(one.issuer, [Record("no2", "ug/m3", 50.0, 1.8e9)])
+        self._add(one, [one.read(payload=corrected)])
+        evidence = encode_pack(one.issuer, [Record("no2", "ug/m3", 60.0, 1.8e9)])
+        self._add(one, [one.read(sequence=one.sequence - 1, payload=evidence)], evidence=True)
+        self._add(two, [two.read(content_type="application/vnd.cityproof.handover+cbor")], other=True)
+        self.log.publish()
+
+    def _add(self, device: Device, raws: list[bytes], *, evidence: bool = False, other: bool = False) -> None:
+        entry = len(self.log.entries)
+        self.log.add(device.shard, raws, equivocations=(1,) if evidence else ())
+        if evidence or other:
+            return
+        for leaf, raw in enumerate(raws, 1):
+            for place, value in signed(device, raw):
+                self.store[place] = StoredValue(value, entry * LEAVES_PER_ENTRY + leaf)
+
+    def audit(self, store: Mapping[PointPlace, StoredValue]) -> tuple[list[PointFinding], int]:
+        """The findings, and how many points have a leaf."""
+        read = self.log.files.get
+        tiles = TileReader(read, open_checkpoint(self.log.files["checkpoint"], POLICY).checkpoint)
+
+        def find(places: Sequence[PointPlace]) -> Mapping[PointPlace, StoredValue]:
+            return {place: store[place] for place in places if place in store}
+
+        audit = StoreAudit(read, tiles, find)
+        return list(audit.run()), audit.matched
+
+
+def signed(device: Device, raw: bytes) -> list[tuple[PointPlace, float]]:
+    """Places and values of a statement's records, by another decoder."""
+    payload = cbor2.loads(raw[1:])[2]
+    base, found = 0.0, []
+    for record in cbor2.loads(payload):
+        base = record.get(-3, base)
+        time_s = base + record.get(6, 0)
+        place = PointPlace(device.issuer, "station-1", record[0], round(time_s * 1e6))
+        found.append((place, float(record[2])))
+    return found
+
+
+EXAMPLE = Example()
+PLACES = sorted(EXAMPLE.store, key=lambda place: (place.device, place.time_us))
+CORRECTED = next(place for place in PLACES if EXAMPLE.store[place].value == 50.0)
+PLAIN = next(place for place in PLACES if place != CORRECTED)
+
+
+def test_a_store_that_is_what_was_signed_has_no_findings() -> None:
+    """Every point has its leaf; where a later statement stands, it is the later; evidence has no point."""
+    findings, matched = EXAMPLE.audit(EXAMPLE.store)
+    assert findings == []
+    assert matched == len(EXAMPLE.store) == 32
+
+
+def test_altered_points_and_they_alone_fail() -> None:
+    """Any twenty, each by the smallest step that a float knows."""
+    chosen = Random(7).sample(PLACES, 20)
+    store = dict(EXAMPLE.store)
+    for place in chosen:
+        store[place] = replace(store[place], value=math.nextafter(store[place].value, math.inf))
+    findings, matched = EXAMPLE.audit(store)
+    assert {finding.place for finding in findings} == set(chosen)
+    assert len(findings) == 20
+    for finding in findings:
+        assert finding.reason is Reason.POINT_ALTERED
+        assert finding.signed == EXAMPLE.store[finding.place].value
+        assert finding.stored == store[finding.place].value
+    assert matched == 32
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.5])
+def test_a_value_that_nobody_could_sign_is_altered_too(value: float) -> None:
+    """NaN is unequal to everything."""
+    store = EXAMPLE.store | {PLAIN: replace(EXAMPLE.store[PLAIN], value=value)}
+    ((finding,), _) = EXAMPLE.audit(store)
+    assert (finding.place, finding.reason) == (PLAIN, Reason.POINT_ALTERED)
+
+
+def test_a_deleted_point_is_missing() -> None:
+    """With the value that was signed."""
+    store = {place: value for place, value in EXAMPLE.store.items() if place != PLAIN}
+    findings, matched = EXAMPLE.audit(store)
+    assert findings == [PointFinding(PLAIN, Reason.POINT_MISSING, EXAMPLE.store[PLAIN].value, None)]
+    assert matched == 31
+
+
+def test_an_older_statement_in_place_of_a_newer_is_missing() -> None:
+    """Putting back what was superseded hides the correction."""
+    older = StoredValue(20.25, 2 * LEAVES_PER_ENTRY + 1)
+    findings, matched = EXAMPLE.audit(EXAMPLE.store | {CORRECTED: older})
+    assert findings == [PointFinding(CORRECTED, Reason.POINT_MISSING, 50.0, 20.25)]
+    assert matched == 32  # The older one has a leaf of its own.
+
+
+def test_a_point_that_names_a_leaf_that_is_not_its_own_is_unexpected() -> None:
+    """A larger ref would otherwise hide it behind a statement that does not exist."""
+    size = len(EXAMPLE.log.entries)
+    for ref in (EXAMPLE.store[PLAIN].ref + 1, (size - 1) * LEAVES_PER_ENTRY + 1, size * LEAVES_PER_ENTRY - 1):
+        findings, matched = EXAMPLE.audit(EXAMPLE.store | {PLAIN: StoredValue(1.0, ref)})
+        signed_value = EXAMPLE.store[PLAIN].value
+        assert findings == [PointFinding(PLAIN, Reason.POINT_UNEXPECTED, signed_value, 1.0)]
+        assert matched == 31
+
+
+def test_a_point_of_a_statement_that_is_not_published_yet_is_left_alone() -> None:
+    """The store may be ahead of the checkpoint; the next audit will look at it."""
+    newer = StoredValue(1.0, len(EXAMPLE.log.entries) * LEAVES_PER_ENTRY + 1)
+    findings, matched = EXAMPLE.audit(EXAMPLE.store | {PLAIN: newer})
+    assert (findings, matched) == ([], 31)
+
+
+def test_an_inserted_point_has_no_leaf() -> None:
+    """It is not found at any record's place; that it is there shows in the count."""
+    inserted = replace(PLAIN, time_us=PLAIN.time_us + 1)
+    store = EXAMPLE.store | {inserted: EXAMPLE.store[PLAIN]}
+    findings, matched = EXAMPLE.audit(store)
+    assert findings == []
+    assert len(store) - matched == 1
+
+
+def test_a_damaged_log_accuses_no_store() -> None:
+    """Bodies and entries are checked against the checkpoint first."""
+    files = EXAMPLE.log.files
+    body = files["block/1/001"]
+    read = (files | {"block/1/001": body[:-1] + bytes([body[-1] ^ 1])}).get
+    tiles = TileReader(read, open_checkpoint(files["checkpoint"], POLICY).checkpoint)
+    with pytest.raises(VerificationError) as refused:
+        list(StoreAudit(read, tiles, lambda _places: {}).run())
+    assert refused.value.reason is Reason.BLOCK_ROOT
+    gone = {path: data for path, data in files.items() if path != "block/1/001"}.get
+    tiles = TileReader(gone, open_checkpoint(files["checkpoint"], POLICY).checkpoint)
+    with pytest.raises(UnavailableError):
+        list(StoreAudit(gone, tiles, lambda _places: {}).run())
