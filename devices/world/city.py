@@ -49,7 +49,14 @@ class City:
         self._traffic = Traffic(seed, self._start_s, scenario.traffic_demand)
         haze = scenario.air.background.haze
         self._hazes = [_draw_haze(seed, haze)] if haze else []
-        self._leaks = facilities.draw_leaks(seed, self._start_s, scenario.leaks)
+        self._wind = scenario.air.wind
+        self._leaks = []
+        if scenario.leaks:
+            # One prevailing wind for all days: where a leak can be seen from depends on it.
+            from_deg = float(stream(seed, "wind").uniform(*self._wind.from_deg))
+            self._wind = replace(self._wind, from_deg=(from_deg, from_deg))
+            sensors = [station for station in self.stations if station.kind == "air"]
+            self._leaks = facilities.draw_leaks(seed, self._start_s, scenario.leaks, sensors, from_deg)
         corridors = facilities.corridor_sources(self._traffic.streets)
         self._streets = [corridor.name for corridor in corridors]
         self._sources = [
@@ -153,6 +160,7 @@ class City:
         background = self._scenario.air.background
         return replace(
             self._scenario.air,
+            wind=self._wind,
             background=replace(background, haze=self._hazes[0]) if self._hazes else background,
             width_m=district.WIDTH_M,
             height_m=district.HEIGHT_M,

@@ -7,7 +7,7 @@ vents; their places belong to the map. Leaks are the events of a scenario.
 import csv
 import random
 from dataclasses import dataclass
-from math import dist
+from math import atan2, degrees, dist, hypot
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,17 @@ import numpy as np
 from devices.world import district
 from devices.world.air.places import Schedule, SourceSpec, Stack
 from devices.world.draw import stream
+from devices.world.model import Station
 from devices.world.scenarios import LeakPlan
 from devices.world.traffic import Street
 
 SMALL_COUNT = 14
 APART_M = 800.0  # Between leaks of one scenario, at least: nearer ones are one source to any network.
 UNLISTED_FROM_LISTED_M = 250.0
+SENSORS_DOWNWIND = 3
+SECTOR_M, SECTOR_DEG = (150.0, 2500.0), 25.0  # To either side.
 MARGIN_M = 400.0  # An unlisted leak keeps this far inside the district: its edge has no sensors beyond.
 _SMALL_SEED = 9039
-_DRAWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +145,24 @@ def corridor_sources(streets: list[Street]) -> list[SourceSpec]:
     ]
 
 
-def draw_leaks(seed: int, start_s: float, plans: tuple[LeakPlan, ...]) -> list[Leak]:
-    """Draw where, when and how strong the leaks of a scenario are."""
+def draw_leaks(
+    seed: int, start_s: float, plans: tuple[LeakPlan, ...], sensors: list[Station], wind_from_deg: float
+) -> list[Leak]:
+    """Draw where, when and how strong the leaks of a scenario are.
+
+    A leak has at least `SENSORS_DOWNWIND` of the `sensors` in the sector that the prevailing wind blows to:
+    what blows straight out of the district tells nothing about how well one traces.
+    """
     draw = stream(seed, "leaks")
     found: list[Leak] = []
     for plan in plans:
         for _ in range(plan.count):
-            plant, place = _draw_place(draw, plan, [(leak.x_m, leak.y_m) for leak in found])
+            taken = [(leak.x_m, leak.y_m) for leak in found]
+            while True:
+                plant, place = _draw_place(draw, plan)
+                apart = all(dist(place, other) >= APART_M for other in taken)
+                if apart and _downwind(place, wind_from_deg, sensors) >= SENSORS_DOWNWIND:
+                    break
             onset_s = start_s + 60.0 * round(draw.uniform(*plan.onset_s) / 60.0)
             found.append(
                 Leak(
@@ -167,21 +180,26 @@ def draw_leaks(seed: int, start_s: float, plans: tuple[LeakPlan, ...]) -> list[L
     return found
 
 
-def _draw_place(
-    draw: np.random.Generator, plan: LeakPlan, taken: list[tuple[float, float]]
-) -> tuple[str | None, tuple[float, float]]:
-    for _ in range(_DRAWS):
-        plant: str | None = None
-        if plan.place == "listed":
-            chosen = PLANTS[int(draw.integers(len(PLANTS)))]
-            plant, place = chosen.name, (chosen.x_m, chosen.y_m)
-        else:
-            place = (
-                float(draw.uniform(MARGIN_M, district.WIDTH_M - MARGIN_M)),
-                float(draw.uniform(MARGIN_M, district.HEIGHT_M - MARGIN_M)),
-            )
-            if any(dist(place, (p.x_m, p.y_m)) < UNLISTED_FROM_LISTED_M for p in PLANTS):
-                continue
-        if all(dist(place, other) >= APART_M for other in taken):
-            return plant, place
-    raise AssertionError("the district has no room for so many leaks")
+def _draw_place(draw: np.random.Generator, plan: LeakPlan) -> tuple[str | None, tuple[float, float]]:
+    if plan.place == "listed":
+        plant = PLANTS[int(draw.integers(len(PLANTS)))]
+        return plant.name, (plant.x_m, plant.y_m)
+    while True:
+        place = (
+            float(draw.uniform(MARGIN_M, district.WIDTH_M - MARGIN_M)),
+            float(draw.uniform(MARGIN_M, district.HEIGHT_M - MARGIN_M)),
+        )
+        if all(dist(place, (plant.x_m, plant.y_m)) >= UNLISTED_FROM_LISTED_M for plant in PLANTS):
+            return None, place
+
+
+def _downwind(place: tuple[float, float], wind_from_deg: float, sensors: list[Station]) -> int:
+    """Count the sensors in the sector downwind of a place."""
+    count = 0
+    for sensor in sensors:
+        east_m, north_m = sensor.x_m - place[0], sensor.y_m - place[1]
+        bearing_deg = degrees(atan2(east_m, north_m))
+        off_deg = abs((bearing_deg - wind_from_deg) % 360.0 - 180.0)
+        near_m, far_m = SECTOR_M
+        count += near_m <= hypot(east_m, north_m) <= far_m and off_deg <= SECTOR_DEG
+    return count

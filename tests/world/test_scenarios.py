@@ -1,10 +1,10 @@
 """The scenarios: the ten that were agreed, complete, in two languages, and frozen."""
 
-
 import numpy as np
 import pytest
 
 from devices.world import facilities
+from devices.world.district import stations
 from devices.world.scenarios import LeakPlan, Scenario, scenario, scenarios
 from pipeline.wire.errors import InputError
 
@@ -71,9 +71,11 @@ def test_leaks_keep_to_their_plan(name: str) -> None:
     """Over 50 seeds: as many leaks as planned, inside every range, on the list or off it, apart."""
     found = scenario(name)
     plants = {plant.name: plant for plant in facilities.PLANTS}
+    sensors = [station for station in stations(trucks=1, drift=1.0) if station.kind == "air"]
     chosen = set()
     for seed in range(50):
-        leaks = facilities.draw_leaks(seed, 0.0, found.leaks)
+        wind_from_deg = 7.2 * seed
+        leaks = facilities.draw_leaks(seed, 0.0, found.leaks, sensors, wind_from_deg)
         (plan,) = found.leaks
         assert len(leaks) == plan.count
         for leak in leaks:
@@ -88,6 +90,9 @@ def test_leaks_keep_to_their_plan(name: str) -> None:
             else:
                 assert leak.plant is None
                 assert nearest >= 250.0
+            blown = np.radians(wind_from_deg + 180.0)
+            ahead = [(s.x_m - leak.x_m) * np.sin(blown) + (s.y_m - leak.y_m) * np.cos(blown) for s in sensors]
+            assert sum(100.0 < metres < 2600.0 for metres in ahead) >= 3
             chosen.add((leak.x_m, leak.y_m))
         if len(leaks) == 2:
             assert np.hypot(leaks[0].x_m - leaks[1].x_m, leaks[0].y_m - leaks[1].y_m) >= 800.0
@@ -104,7 +109,7 @@ def test_a_leak_emits_in_its_window_only() -> None:
         rate_g_s=(5.0, 5.0),
         height_m=(9.0, 9.0),
     )
-    (leak,) = facilities.draw_leaks(1, 1000.0, (plan,))
+    (leak,) = facilities.draw_leaks(1, 1000.0, (plan,), stations(trucks=1, drift=1.0), 90.0)
     source = leak.source()
     assert source.rates_g_s == {"so2": pytest.approx(5.0)}
     assert source.schedule.windows_s == ((leak.onset_s, leak.end_s),)
