@@ -151,6 +151,7 @@ def test_a_full_disk_is_unavailable_and_loses_nothing(path: Path) -> None:
         assert [stored.signed for stored in outbox.load(0, 10)] == [signed(A, 0), signed(A, 1)]
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.sampled_from(["sign a", "sign b", "receipt", "park", "reopen"]), max_size=40),
     st.integers(1, 5),
