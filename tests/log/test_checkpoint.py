@@ -79,6 +79,7 @@ def test_sizes_are_decimal(size: int) -> None:
         "\n\n\n",
         TEXT[:-1],
         TEXT + "extension\n",
+        TEXT + "extension",
         TEXT + "\n",
         "\n" + TEXT,
         f"{ORIGIN}\n42\n",
