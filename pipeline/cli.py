@@ -193,13 +193,18 @@ def demo(
     ] = None,
     headless: Annotated[bool, typer.Option(help="No table: the summary alone, on standard output.")] = False,
     summary: Annotated[Path | None, typer.Option(help="Write the summary to this file, as JSON.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve the log's public files at this port meanwhile."),
+    ] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", hidden=True)] = False,  # noqa: ARG001 - for the page to come
 ) -> None:
     """Run a whole city here: sensors, broker, log, witnesses; then prove, alter and find."""
     import asyncio
 
     from pipeline.commands.demo.run import Plan, default_root, run
 
-    plan = Plan(directory or default_root(), scenario, seed, speed, seconds, headless, summary)
+    plan = Plan(directory or default_root(), scenario, seed, speed, seconds, headless, summary, port)
     raise typer.Exit(asyncio.run(run(plan)))
 
 

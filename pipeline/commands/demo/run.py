@@ -50,6 +50,7 @@ class Plan:
     seconds: float | None
     headless: bool
     summary: Path | None
+    port: int | None = None
 
 
 @dataclass(slots=True)
@@ -107,7 +108,10 @@ async def run(plan: Plan) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     console.print(f"[bold]cityproof demo[/] in {folder.root}  (Ctrl-C ends it)")
-    async with embedded_city(folder, keys, 0, watch.on_published) as city:
+    async with (
+        embedded_city(folder, keys, 0, watch.on_published) as city,
+        _serve_files(plan, console),
+    ):
         before = await city.stages.points.counts()
         watching = asyncio.create_task(watch.run(city.stages.bus, SHARDS))
         try:
@@ -119,6 +123,19 @@ async def run(plan: Plan) -> int:
             await asyncio.gather(watching, return_exceptions=True)
     outcome = await _prove_and_tamper(plan, folder, console)
     return _report(plan, console, _summary(devices.status, counts, watch, outcome), outcome)
+
+
+@asynccontextmanager
+async def _serve_files(plan: Plan, console: Console) -> AsyncGenerator[None]:
+    """Serve checkpoint and tiles to whoever wants to look, if a port was asked for."""
+    if plan.port is None:
+        yield
+        return
+    from pipeline.edges.http_server import files_app, serve
+
+    async with serve(files_app(reader_of(plan.root), None), "127.0.0.1", plan.port) as (host, port):
+        console.print(f"checkpoint and tiles at http://{host}:{port}/checkpoint")
+        yield
 
 
 async def _run_devices(
