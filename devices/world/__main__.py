@@ -1,6 +1,6 @@
 """The world's process: `python -m devices.world --scenario NAME --seed S --truth FILE` streams to stdout.
 
-It waits while nobody reads, and ends on SIGTERM or when the reader has gone. The truth is written before the
+It waits while nobody reads, and ends on SIGTERM, on Ctrl-C, or when the reader has gone. The truth is written before the
 first tick, then every simulated hour, and at the end; each time a whole file takes the place of the last.
 """
 
@@ -30,7 +30,8 @@ def main() -> int:
     parser.add_argument("--truth", type=Path, help="where to leave what only scoring may read")
     parser.add_argument("--start", type=_time_s, help="another start: ISO 8601 with its offset from UTC")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         city = City(scenario(arguments.scenario), arguments.seed, arguments.start)
     except InputError as error:

@@ -1,5 +1,7 @@
 """Sensors by kind: every station has one, readings are what the wire admits, and a seed decides them."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from statistics import stdev
 
@@ -150,6 +152,17 @@ def test_ozone_and_heat_disturb_a_cell_as_its_sheet_says() -> None:
             means.append(sum(found) / len(found))
         expected = 200.0 * 0.06 + 20.0 * 0.10
         assert 0.55 * expected < means[1] - means[0] < 1.45 * expected
+
+
+def test_a_device_needs_no_arrays() -> None:
+    """Sensors run where a device runs: importing and using them loads neither numpy nor the world's parts."""
+    program = (
+        "import sys; import devices.sensors; "
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in {'numpy', 'numba', 'scipy', 'wntr'} "
+        "or m.startswith('devices.world.')))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "['devices.world.model']"
 
 
 def test_a_station_that_ages_fast_drifts_more() -> None:

@@ -1,11 +1,14 @@
 """The scenarios: the ten that were agreed, complete, in two languages, and frozen."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 
 from devices.world import facilities
 from devices.world.district import stations
-from devices.world.scenarios import LeakPlan, Scenario, scenario, scenarios
+from devices.world.scenarios import LeakPlan, Scenario, scenario, scenarios, version
 from pipeline.wire.errors import InputError
 
 NAMES = [
@@ -20,12 +23,22 @@ NAMES = [
     "network-contamination",
     "broken-reefer",
 ]
+FROZEN = (1, "39a279d480506d69")
 LEAKY = [name for name in NAMES if scenario(name).leaks]
 
 
 def test_the_agreed_scenarios_are_there() -> None:
     """All ten, in their order, none besides."""
     assert list(scenarios()) == NAMES
+
+
+def test_the_difficulty_is_frozen() -> None:
+    """Every number of every scenario, defaults included, is that of its version: a change is a new version."""
+    resolved = [
+        found.model_dump(mode="json", exclude={"title", "description"}) for found in scenarios().values()
+    ]
+    digest = hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+    assert (version(), digest[:16]) == FROZEN, "raise `version` in scenarios.toml, then write both here"
 
 
 @pytest.mark.parametrize("name", NAMES)
