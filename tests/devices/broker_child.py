@@ -7,7 +7,7 @@ from amqtt.broker import Broker
 
 
 async def main(port: int) -> None:
-    """Serve until killed; one line on stdout says that it is there."""
+    """Serve until killed or stdin ends; one line on stdout says that it is there."""
     config = {
         "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
         "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
@@ -15,7 +15,7 @@ async def main(port: int) -> None:
     broker = Broker(config)
     await broker.start()
     print("ready", flush=True)
-    await asyncio.Event().wait()
+    await asyncio.to_thread(sys.stdin.read)  # Ends with whoever started it, however that one ends.
 
 
 if __name__ == "__main__":

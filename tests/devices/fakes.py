@@ -203,14 +203,12 @@ class Broker:
 
     def start(self) -> None:
         child = Path(__file__).with_name("broker_child.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(child), str(self.port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        command = [sys.executable, str(child), str(self.port)]
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
     def stop(self) -> None:
         self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._process.communicate()
