@@ -1,7 +1,8 @@
 """The world's process: `python -m devices.world --scenario NAME --seed S --truth FILE` streams to stdout.
 
-It waits while nobody reads, and ends on SIGTERM, on Ctrl-C, or when the reader has gone. The truth is written before the
-first tick, then every simulated hour, and at the end; each time a whole file takes the place of the last.
+It waits while nobody reads, and ends on SIGTERM, on Ctrl-C, or when the reader has gone. The truth is
+written before the first tick, then every simulated hour, and at the end; each time a whole file takes the
+place of the last.
 """
 
 import argparse

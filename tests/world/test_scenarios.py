@@ -33,7 +33,7 @@ def test_the_agreed_scenarios_are_there() -> None:
 
 
 def test_the_difficulty_is_frozen() -> None:
-    """Every number of every scenario, defaults included, is that of its version: a change is a new version."""
+    """Every number of every scenario, defaults included, is that of its version."""
     resolved = [
         found.model_dump(mode="json", exclude={"title", "description"}) for found in scenarios().values()
     ]
