@@ -83,12 +83,12 @@ def _drive(draw: np.random.Generator, start_s: float, here: Point, there: Point)
 
 
 def _stop(draw: np.random.Generator, start_s: float, there: Point) -> Leg:
-    """Return a stop of 8 to 35 minutes with up to three openings of one to five minutes."""
+    """Return a stop of 5 to 30 minutes with up to three openings of one to three minutes."""
     openings = []
     now_s = start_s
     for _ in range(int(draw.integers(1, 4))):
         now_s += draw.uniform(90.0, 240.0)
-        openings.append((now_s, now_s + draw.uniform(60.0, 300.0)))
+        openings.append((now_s, now_s + draw.uniform(45.0, 200.0)))
         now_s = openings[-1][1]
     return Leg(start_s, now_s + draw.uniform(180.0, 480.0), (there,), tuple(openings))
 

@@ -17,9 +17,9 @@ from devices.world.routes import Routes
 from devices.world.scenarios import FleetPlan
 
 STEP_S = 10.0
-WALL_W_K, CARGO_W_K, DOOR_W_K = 38.0, 110.0, 190.0
+WALL_W_K, CARGO_W_K, DOOR_W_K = 38.0, 110.0, 80.0  # Doors with a strip curtain.
 AIR_J_K, CARGO_J_K = 3.6e5, 1.6e6
-CHILLED_W, FROZEN_W = 2400.0, 5200.0  # What a sound compressor takes out of the air while it runs.
+CHILLED_W, FROZEN_W = 3400.0, 7000.0  # What a sound compressor takes out of the air while it runs.
 CHILLED_CEL, FROZEN_CEL = 5.0, -20.0
 BAND_K = 1.0  # On above set point plus band, off below set point minus band.
 FROZEN_EVERY = 4  # Each fourth truck carries frozen goods.
@@ -154,7 +154,7 @@ class Trucks:
         boxes = self._boxes
         boxes.cooling |= boxes.air_cel > self.set_point_cel + BAND_K
         boxes.cooling &= boxes.air_cel >= self.set_point_cel - BAND_K
-        power_w = self._power_w * boxes.cooling
+        power_w = self._power_w * (boxes.cooling & ~doors)  # A switch at the door stops the fan.
         for found in self.breakdowns:
             if found.kind == "compressor":
                 power_w[found.truck] *= 1.0 - (1.0 - found.left) * _progress(found, time_s)
