@@ -238,8 +238,8 @@ def _parse_lines(block: str) -> tuple[Signature, ...]:
 
 
 def _parse_line(line: str) -> Signature:
-    name, space, encoded = line.removeprefix(_PREFIX).partition(" ")
-    if not line.startswith(_PREFIX) or not space or not is_name(name):
+    name, _, encoded = line.removeprefix(_PREFIX).partition(" ")
+    if not line.startswith(_PREFIX) or not is_name(name):
         raise VerificationError(Reason.NOTE_SHAPE, f"not a signature line: {line[:100]!r}")
     value = decode_base64(encoded)
     if len(value) <= _KEY_ID_SIZE:

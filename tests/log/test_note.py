@@ -138,6 +138,12 @@ def test_limits_are_where_they_are_said_to_be() -> None:
     with pytest.raises(VerificationError) as refused:
         parse_signatures(bytes(NOTE_SIZE_MAX + 1))
     assert refused.value.reason is Reason.OVERSIZE
+    assert (NOTE_SIZE_MAX, SIGNATURES_MAX, NAME_SIZE_MAX) == (131_072, 64, 255)
+    value = bytes((NOTE_SIZE_MAX - len(line("n", b""))) // 4 * 3)  # Base64 of it fills the lines up.
+    filler = "n" * (NOTE_SIZE_MAX - len(line("n", value)) + 1)
+    lines = line(filler, value)
+    assert len(lines) == NOTE_SIZE_MAX
+    assert parse_signatures(lines)[0].name == filler
     # Del and C1 controls are text: only those below U+0020 are not.
     assert parse_note(b"\x7f\xc2\x80\n\n" + SIGNED_LINE).text == "\x7f\x80\n"
 
@@ -195,11 +201,25 @@ def test_base64_is_that_of_rfc_4648(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", "a b", "a+b", "a\tb", "a\u00a0b", "a\u1680b", "a\u2029b", "a\u3000b", "a\x1fb", "\ud800"],
+    [
+        "",
+        " ",
+        "a b",
+        "a+b",
+        "a\tb",
+        "a\u00a0b",
+        "a\u1680b",
+        "a\u2029b",
+        "a\u3000b",
+        "a\x1fb",
+        "a\x00b",
+        "a\x07b",
+        "\ud800",
+    ],
 )
 def test_names_without_spaces_and_plus(name: str) -> None:
     """A key name is not empty and holds no Unicode space, plus, control character or lone surrogate."""
-    assert not is_name(name)
+    assert is_name(name) is False
 
 
 def test_a_name_may_be_any_other_text() -> None:
