@@ -121,20 +121,25 @@ class SignerSequences:
             VerificationError: SEQUENCE_OLD, also for an epoch older than the four remembered; EQUIVOCATION;
                 SEQUENCE_GAPS.
         """
-        epochs = self._signers.setdefault(issuer, {})
-        sequences = epochs.get(epoch)
+        epochs = self._signers.get(issuer)
+        sequences = epochs.get(epoch) if epochs else None
         if sequences is None:
-            if epoch < self._floors.get(issuer, 0):
-                raise VerificationError(Reason.SEQUENCE_OLD, f"epoch {epoch} is long past")
-            sequences = EpochSequences()
-            place = sequences.place(sequence, leaf_hash)
-            epochs[epoch] = sequences
-            if len(epochs) > EPOCHS_MAX:
-                oldest = min(epochs)
-                del epochs[oldest]
-                self._floors[issuer] = oldest + 1
-            return place
+            return self._begin(issuer, epoch, sequence, leaf_hash)
         return sequences.place(sequence, leaf_hash)
+
+    def _begin(self, issuer: str, epoch: int, sequence: int, leaf_hash: bytes) -> Place:
+        """Record the first statement of an epoch; the oldest of five is forgotten."""
+        if epoch < self._floors.get(issuer, 0):
+            raise VerificationError(Reason.SEQUENCE_OLD, f"epoch {epoch} is long past")
+        sequences = EpochSequences()
+        place = sequences.place(sequence, leaf_hash)
+        epochs = self._signers.setdefault(issuer, {})
+        epochs[epoch] = sequences
+        if len(epochs) > EPOCHS_MAX:
+            oldest = min(epochs)
+            del epochs[oldest]
+            self._floors[issuer] = oldest + 1
+        return place
 
     def find(self, issuer: str, epoch: int, sequence: int) -> bytes | None:
         """Return the leaf hash remembered under an identity, if it is."""

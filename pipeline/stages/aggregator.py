@@ -9,7 +9,7 @@ it.
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -58,8 +58,11 @@ class Admission(Protocol):
         """Return the registry state that statements are checked against: blocks applied and root."""
         ...
 
-    def admit(self, statement: Statement, arrival_ms: int) -> None:
-        """Check a statement's key, signature and content; raise VerificationError otherwise."""
+    def admit(self, arrivals: Sequence[tuple[Statement, int]]) -> list[Reason | None]:
+        """Check the key, signature and content of statements, each with its arrival (POSIX ms).
+
+        Returns why each is refused, or None.
+        """
         ...
 
     def accept(self, statement: Statement, leaf_hash: bytes) -> None:
@@ -82,17 +85,34 @@ class ReadingAdmission:
         """Return the followed registry's state."""
         return self.registry.blocks, self.registry.root
 
-    def admit(self, statement: Statement, arrival_ms: int) -> None:
-        """Check that the key is enrolled and valid, that it signed, and that the pack is one."""
+    def admit(self, arrivals: Sequence[tuple[Statement, int]]) -> list[Reason | None]:
+        """Check that the keys are enrolled and valid, that they signed, and that the packs are such.
+
+        One kind of check after the other for all statements: signatures one behind the other cost less than
+        with other work between them, which drives their tables out of the processor's cache.
+        """
+        outcomes = [self._find_key(statement, arrival_ms) for statement, arrival_ms in arrivals]
+        refusals: list[Reason | None] = []
+        for outcome, (statement, _) in zip(outcomes, arrivals, strict=True):
+            if isinstance(outcome, Reason):
+                refusals.append(outcome)
+                continue
+            try:
+                verify_statement(statement, outcome)
+            except VerificationError as error:
+                refusals.append(error.reason)
+            else:
+                refusals.append(None)
+        for index, (statement, _) in enumerate(arrivals):
+            if refusals[index] is None:
+                refusals[index] = _refusal(_check_content, statement)
+        return refusals
+
+    def _find_key(self, statement: Statement, arrival_ms: int) -> bytes | Reason:
         record = self.registry.find(statement.issuer, statement.kid)
         if record is None:
-            raise VerificationError(Reason.KEY_UNKNOWN, statement.issuer)
-        if record.valid_from_s * 1000 > arrival_ms:
-            raise VerificationError(Reason.KEY_NOT_YET_VALID, statement.issuer)
-        verify_statement(statement, record.public_key)
-        if statement.content_type != CONTENT_SENML:
-            raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))
-        check_pack(statement.payload, statement.issuer)
+            return Reason.KEY_UNKNOWN
+        return record.public_key if record.valid_from_s * 1000 <= arrival_ms else Reason.KEY_NOT_YET_VALID
 
     def accept(self, statement: Statement, leaf_hash: bytes) -> None:
         """Do nothing: a reading changes nobody's rights."""
@@ -113,8 +133,11 @@ class RegistryAdmission:
         """Return the state before the open block."""
         return self.registry.blocks, self.registry.root
 
-    def admit(self, statement: Statement, arrival_ms: int) -> None:  # noqa: ARG002
-        """Check an enrolment, also against those before it."""
+    def admit(self, arrivals: Sequence[tuple[Statement, int]]) -> list[Reason | None]:
+        """Check enrolments, also against those before them."""
+        return [_refusal(self._check, statement) for statement, _ in arrivals]
+
+    def _check(self, statement: Statement) -> None:
         self.registry.check_new(check_enrolment(statement, self.authorities))
 
     def accept(self, statement: Statement, leaf_hash: bytes) -> None:
@@ -124,6 +147,31 @@ class RegistryAdmission:
     def close_block(self) -> None:
         """Make the open block's enrolments part of the named state."""
         self.registry.close_block()
+
+
+def _check_content(statement: Statement) -> None:
+    if statement.content_type != CONTENT_SENML:
+        raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))
+    check_pack(statement.payload, statement.issuer)
+
+
+def _refusal(check: Callable[[Statement], None], statement: Statement) -> Reason | None:
+    """Return why a check refuses, or None."""
+    try:
+        check(statement)
+    except VerificationError as error:
+        return error.reason
+    return None
+
+
+@dataclass(slots=True)
+class Checked:
+    """A message and what is known of it alone: its statement and leaf hash, or why it is refused."""
+
+    message: Message
+    statement: Statement | None
+    leaf_hash: bytes
+    refusal: Reason | None
 
 
 @dataclass(slots=True)
@@ -179,46 +227,83 @@ class Sealer:
         )
 
     def step(self, message: Message) -> None:
-        """Take one message into the open block: as a leaf, a duplicate, or a refusal with its reason."""
+        """Check a message and take it into the open block."""
+        for checked in self.check([message]):
+            self.take(checked)
+
+    def check(self, messages: Sequence[Message]) -> list[Checked]:
+        """Check messages as far as that does not depend on those before them.
+
+        In shard 0 it does: an enrolment is checked in full when it is taken.
+        """
+        parsed = [self._parse_message(message) for message in messages]
+        if self.shard != REGISTRY_SHARD:
+            self._admit([checked for checked in parsed if checked.refusal is None])
+        return parsed
+
+    def take(self, checked: Checked) -> None:
+        """Take a checked message into the open block: as a leaf, a duplicate, or a refusal."""
+        message = checked.message
         block = self._open
         if block is None:
             block = self._open = _OpenBlock(message, message)
         block.last = message
-        raw = message.value[1:]
-        statement = None
-        try:
-            statement = self._read(message, raw)
-            place = self._place_admitted(statement, hash_leaf(raw), message.timestamp_ms)
-        except VerificationError as refusal:
-            refused = _refused(message, statement, refusal.reason)
+        place = self._place(checked)
+        if place is None:
+            assert checked.refusal is not None, "what has no place has a reason"
+            refused = _refused(message, checked.statement, checked.refusal)
             block.refused.append(refused)
             block.refused_bytes += len(refused.head)
             return
+        assert checked.statement is not None, "what has no statement is refused"
         if place is Place.DUPLICATE:
-            block.duplicates.append(_duplicate(message, statement))
+            block.duplicates.append(_duplicate(message, checked.statement))
             return
+        raw = checked.statement.raw
         block.leaves.append(raw)
         block.body_bytes += len(raw) + 4
         if place is Place.EQUIVOCATION:
             block.equivocations.append(len(block.leaves))
 
-    def _read(self, message: Message, raw: bytes) -> Statement:
+    def _parse_message(self, message: Message) -> Checked:
         if message.value[0] != 0:
-            raise VerificationError(Reason.OVERSIZE)
-        return self._parse(raw)
-
-    def _place_admitted(self, statement: Statement, leaf_hash: bytes, arrival_ms: int) -> Place:
-        """Check a statement and find its place among its signer's others."""
-        issuer, epoch, sequence = statement.issuer, statement.epoch, statement.sequence
+            return Checked(message, None, b"", Reason.OVERSIZE)
+        raw = message.value[1:]
+        try:
+            statement = self._parse(raw)
+        except VerificationError as error:
+            return Checked(message, None, b"", error.reason)
+        issuer = statement.issuer
         if issuer not in self._issuers and self.shard not in (REGISTRY_SHARD, shard_of(issuer, self.shards)):
-            raise VerificationError(Reason.SHARD_WRONG, issuer)
-        if self.shard == REGISTRY_SHARD and self.signers.find(issuer, epoch, sequence) == leaf_hash:
-            return Place.DUPLICATE  # Admission would refuse it, because its key is known by now.
-        self.admission.admit(statement, arrival_ms)
-        place = self.signers.place(issuer, epoch, sequence, leaf_hash)
+            return Checked(message, statement, b"", Reason.SHARD_WRONG)
+        return Checked(message, statement, hash_leaf(raw), None)
+
+    def _admit(self, due: Sequence[Checked]) -> None:
+        arrivals = [(item.statement, item.message.timestamp_ms) for item in due if item.statement is not None]
+        for item, refusal in zip(due, self.admission.admit(arrivals), strict=True):
+            item.refusal = refusal
+
+    def _place(self, checked: Checked) -> Place | None:
+        """Find a statement's place among its signer's others; None, with the reason set, if it is refused."""
+        statement = checked.statement
+        if checked.refusal is not None or statement is None:
+            return None
+        issuer, epoch, sequence = statement.issuer, statement.epoch, statement.sequence
+        if self.shard == REGISTRY_SHARD:
+            if self.signers.find(issuer, epoch, sequence) == checked.leaf_hash:
+                return Place.DUPLICATE  # Admission would refuse it, because its key is known by now.
+            (refusal,) = self.admission.admit([(statement, checked.message.timestamp_ms)])
+            if refusal is not None:
+                checked.refusal = refusal
+                return None
+        try:
+            place = self.signers.place(issuer, epoch, sequence, checked.leaf_hash)
+        except VerificationError as error:
+            checked.refusal = error.reason
+            return None
         if place is Place.NEW:
-            self.admission.accept(statement, leaf_hash)
-            self._issuers.add(statement.issuer)
+            self.admission.accept(statement, checked.leaf_hash)
+            self._issuers.add(issuer)
         return place
 
     def seal(self) -> list[Append]:
@@ -410,10 +495,10 @@ async def _seal_forever(
             if sealer.is_open:
                 await _commit(sealer, writer)
             follower.apply(blocks)
-        for message in batch:
+        for checked in sealer.check(batch):
             if not sealer.is_open:
                 close_at = loop.time() + CLOSE_AFTER_S
-            sealer.step(message)
+            sealer.take(checked)
             if sealer.is_full:
                 await _commit(sealer, writer)
         if sealer.is_open and loop.time() >= close_at:
