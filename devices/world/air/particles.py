@@ -21,6 +21,7 @@ from devices.world.air.turbulence import (
     GAIN_H,
     GAIN_W,
     LEVEL_M,
+    LONGER,
     LOST_H,
     LOST_W,
     SIGMA_H,
@@ -99,7 +100,7 @@ def fly_one(
     variance_h, variance_v = float(particle[VARIANCE_H]), float(particle[VARIANCE_V])
     age_s, ahead_s = float(particle[AGE]), float(particle[AHEAD])
     table, columns, rows = flow.table, flow.gusts.shape[0], flow.gusts.shape[1]
-    beneath = z < flow.mixing_height_m
+    beneath = z < flow.mixing_height_m + 1e-3  # What float32 has rounded up belongs below.
     while ahead_s < MINUTE_S:
         level = int(z / LEVEL_M)
         part = z / LEVEL_M - level
@@ -114,7 +115,8 @@ def fly_one(
         east, north, up = motion(flow, x, y, z)
         x += (east + u * sigma_h) * step_s
         y += (north + v * sigma_h) * step_s
-        z += (up + w * sigma_w) * step_s
+        # The last term makes up for steps that are longer where the next one begins.
+        z += (up + w * sigma_w + 0.5 * sigma_w**2 * table[level, LONGER]) * step_s
         if z < 0.0:
             z, w = -z, -w
         if beneath != (z < flow.mixing_height_m):

@@ -16,20 +16,18 @@ from devices.world.air.config import AirConfig
 LEVEL_M = 2.0
 TOP_M = 2200.0  # Nothing goes higher.
 # Columns of the table: mean wind (m/s), standard deviations (m/s), the share of the gusts that is felt,
-# Lagrangian times (s), a particle's step (s), how much of a velocity a step forgets, and gains instead.
-WIND_EAST, WIND_NORTH, SIGMA_W, SIGMA_H, GUST, TIME_W, TIME_H, STEP, LOST_W, GAIN_W, LOST_H, GAIN_H = range(
-    12
-)
+# Lagrangian times (s); a particle's step (s), its gradient (s/m), how much velocity it forgets and gains.
+WIND_EAST, WIND_NORTH, SIGMA_W, SIGMA_H, GUST, TIME_W, TIME_H = range(7)
+STEP, LONGER, LOST_W, GAIN_W, LOST_H, GAIN_H = range(7, 13)
 
 KOLMOGOROV_C0 = 4.0  # Published: 2 to 7.
 SIGMA_V_MECHANICAL = 1.9  # Over the friction velocity (Panofsky and Dutton 1984).
 SIGMA_W_MECHANICAL = 1.25
 SIGMA_V_CONVECTIVE = 0.6  # Over the convective velocity (Caughey and Palmer 1979).
+OVERSHOOT_M = 40.0  # Depth over which turbulence dies out above the mixing height.
 RESIDUAL_M_S = 0.1  # Turbulence above the mixing height.
 EDDY_MIN_M = 3.0  # Between buildings, eddies are no smaller.
-TIME_CANOPY = (
-    0.3  # Over canopy height by friction velocity (Raupach 1989, Quarterly Journal 115): no less above.
-)
+TIME_CANOPY = 0.3  # Over canopy height by friction velocity: the least (Raupach 1989, QJRMS 115).
 TIME_MAX_S = 600.0
 STEP_OF_TIME = 0.2  # A particle's step over the Lagrangian time of its height.
 STEP_MAX_S = 8.0
@@ -45,14 +43,14 @@ def sigma_v_surface(layer: Layer) -> float:
 
 
 def table(config: AirConfig, layer: Layer) -> Table:
-    """Return (levels, 12): one row each `LEVEL_M` from the ground up, with the columns named above.
+    """Return (levels, 13): one row each `LEVEL_M` from the ground up, with the columns named above.
 
     `SIGMA_H` is what the gusts leave of the horizontal turbulence.
     """
     z_m = np.arange(0.0, TOP_M + 2.0 * LEVEL_M, LEVEL_M)
     depth = np.minimum(z_m / layer.mixing_height_m, 1.0)
     shelter = _shelter(config, z_m)
-    sigma_w, sigma_h = _sigmas(config, layer, depth, shelter)
+    sigma_w, sigma_h = _sigmas(config, layer, z_m, depth, shelter)
     dissipation = _dissipation(config, layer, z_m, depth)
     time_min_s = TIME_CANOPY * config.surface.canopy_m / layer.friction_velocity_m_s
     time_w_s, time_h_s = (
@@ -60,25 +58,13 @@ def table(config: AirConfig, layer: Layer) -> Table:
         for sigma in (sigma_w, sigma_h)
     )
     step_s = np.minimum(STEP_OF_TIME * np.minimum(time_w_s, time_h_s), STEP_MAX_S)
-    lost_w, lost_h = step_s / time_w_s, step_s / time_h_s
-    # With these gains the variance is exact for steps of any length.
+    # Exact for steps of any length: what is forgotten, and what keeps the variance.
+    lost_w, lost_h = -np.expm1(-step_s / time_w_s), -np.expm1(-step_s / time_h_s)
     gain_w, gain_h = np.sqrt(lost_w * (2.0 - lost_w)), np.sqrt(lost_h * (2.0 - lost_h))
+    longer = np.gradient(step_s, LEVEL_M)
     east, north = _wind(config, layer, z_m)
-    rows = (
-        east,
-        north,
-        sigma_w,
-        sigma_h,
-        shelter,
-        time_w_s,
-        time_h_s,
-        step_s,
-        lost_w,
-        gain_w,
-        lost_h,
-        gain_h,
-    )
-    return np.stack(rows, axis=1).astype(np.float32)
+    motion = (east, north, sigma_w, sigma_h, shelter, time_w_s, time_h_s)
+    return np.stack((*motion, step_s, longer, lost_w, gain_w, lost_h, gain_h), axis=1).astype(np.float32)
 
 
 def _shelter(config: AirConfig, z_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -89,17 +75,19 @@ def _shelter(config: AirConfig, z_m: npt.NDArray[np.float64]) -> npt.NDArray[np.
 def _sigmas(
     config: AirConfig,
     layer: Layer,
+    z_m: npt.NDArray[np.float64],
     depth: npt.NDArray[np.float64],
     shelter: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     friction, convective = layer.friction_velocity_m_s, layer.convective_velocity_m_s
     fading = (1.0 - depth) ** 1.5
     w2 = (SIGMA_W_MECHANICAL * friction) ** 2 * fading
-    w2 += 1.8 * convective**2 * depth ** (2.0 / 3.0) * (1.0 - 0.8 * depth) ** 2 * (depth < 1.0)
-    h2 = (SIGMA_V_MECHANICAL * friction) ** 2 * fading + (SIGMA_V_CONVECTIVE * convective) ** 2 * (
-        depth < 1.0
-    )
+    w2 += 1.8 * convective**2 * depth ** (2.0 / 3.0) * (1.0 - 0.8 * depth) ** 2
+    h2 = (SIGMA_V_MECHANICAL * friction) ** 2 * fading + (SIGMA_V_CONVECTIVE * convective) ** 2
     h2 *= 1.0 - config.gusts.share
+    # Without a jump at the mixing height: a jump would be a gradient that throws particles.
+    overshoot = np.exp(-np.maximum(z_m - layer.mixing_height_m, 0.0) / OVERSHOOT_M)
+    w2, h2 = w2 * overshoot, h2 * overshoot
     return shelter * np.sqrt(w2 + RESIDUAL_M_S**2), shelter * np.sqrt(h2 + RESIDUAL_M_S**2)
 
 
