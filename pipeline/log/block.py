@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipeline.log.fields import is_hash, is_uint
 from pipeline.log.manifest import Manifest, encode_manifest
-from pipeline.log.merkle import HASH_SIZE, BlockTree, hash_leaves
+from pipeline.log.merkle import HASH_SIZE, BlockTree, hash_leaf, hash_leaves
 from pipeline.log.signing import parse_log_header, sign_as_log, verify_as_log
 from pipeline.wire import cose, keys
 from pipeline.wire.errors import VerificationError
@@ -99,13 +99,17 @@ def decode_body(body: bytes) -> list[bytes]:
     return leaves
 
 
-def seal(manifest: Manifest, statements: Sequence[bytes]) -> SealedBlock:
-    """Seal statements into a block behind their manifest."""
+def seal(
+    manifest: Manifest, statements: Sequence[bytes], leaf_hashes: Sequence[bytes] | None = None
+) -> SealedBlock:
+    """Seal statements into a block behind their manifest; `leaf_hashes` spares hashing them again."""
     leaves = [encode_manifest(manifest), *statements]
     assert len(leaves) <= LEAVES_MAX, "more leaves than a point's ref can name"
     body = encode_body(leaves)
     assert len(body) <= BODY_SIZE_MAX, "a body larger than the bus carries"
-    return SealedBlock(body, BlockTree(hash_leaves(leaves)))
+    if leaf_hashes is None:
+        leaf_hashes = hash_leaves(statements)
+    return SealedBlock(body, BlockTree([hash_leaf(leaves[0]), *leaf_hashes]))
 
 
 def sign_block(

@@ -179,6 +179,7 @@ class _OpenBlock:
     first: Message
     last: Message
     leaves: list[bytes] = field(default_factory=list[bytes])
+    hashes: list[bytes] = field(default_factory=list[bytes])
     body_bytes: int = 0
     equivocations: list[int] = field(default_factory=list[int])
     refused: list[Refused] = field(default_factory=list[Refused])
@@ -261,6 +262,7 @@ class Sealer:
             return
         raw = checked.statement.raw
         block.leaves.append(raw)
+        block.hashes.append(checked.leaf_hash)
         block.body_bytes += len(raw) + 4
         if place is Place.EQUIVOCATION:
             block.equivocations.append(len(block.leaves))
@@ -331,7 +333,7 @@ class Sealer:
             equivocations=tuple(block.equivocations),
             state_hash=None if snapshot is None else hashlib.sha256(snapshot).digest(),
         )
-        sealed = seal(manifest, block.leaves)
+        sealed = seal(manifest, block.leaves, block.hashes)
         appends = [Append(BLOCKS, self.shard, sealed.body)]
         appends += [Append(REFUSED, self.shard, v) for v in wrap_outcomes(block.refused, block.duplicates)]
         if snapshot is not None:

@@ -4,6 +4,7 @@ Which labels a header must hold is each object's business; envelope and algorith
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cbor2
 
@@ -92,10 +93,15 @@ def signing_input(protected: bytes, payload: bytes) -> bytes:
     return b"".join(
         (
             _CONTEXT,
-            cbor.encode_head(2, len(protected)),
+            _bytes_head(len(protected)),
             protected,
             _NO_EXTERNAL_DATA,
-            cbor.encode_head(2, len(payload)),
+            _bytes_head(len(payload)),
             payload,
         )
     )
+
+
+@lru_cache(maxsize=4096)  # A fleet's statements have few sizes.
+def _bytes_head(size: int) -> bytes:
+    return cbor.encode_head(2, size)
