@@ -197,14 +197,14 @@ class LeafPlace:
 
 
 class ReceiptIndex(Protocol):
-    """Finds a statement's leaf by its identity. It can be rebuilt from the bus at any time."""
+    """Finds the leaves of an identity. It can be rebuilt from the bus at any time."""
 
     async def put(self, rows: Sequence[LeafPlace]) -> None:
-        """Remember rows durably; idempotent, the first row of an identity stays."""
+        """Remember the rows of whole blocks durably; idempotent."""
         ...
 
-    async def find(self, issuer: str, epoch: int, sequence: int) -> LeafPlace | None:
-        """Return where this identity stands, if it does."""
+    async def find(self, issuer: str, epoch: int, sequence: int) -> Sequence[LeafPlace]:
+        """Return where this identity stands, in log order: twice, if its signer has contradicted itself."""
         ...
 
 

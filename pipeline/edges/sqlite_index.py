@@ -20,7 +20,7 @@ RECEIPTS = Schema(
     CREATE TABLE issuer (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE run (issuer INTEGER, epoch INTEGER, first INTEGER, log_offset INTEGER,
                       shard INTEGER NOT NULL, block_offset INTEGER NOT NULL, leaves BLOB NOT NULL,
-                      PRIMARY KEY (issuer, epoch, first, log_offset)) WITHOUT ROWID;
+                      PRIMARY KEY (issuer, epoch, first, log_offset, leaves)) WITHOUT ROWID;
     """,
 )
 
@@ -43,7 +43,7 @@ class SqliteReceiptIndex:
             yield cls(database)
 
     async def put(self, rows: Sequence[LeafPlace]) -> None:
-        """Remember rows durably; idempotent, the first row of an identity, in log order, stays.
+        """Remember the rows of whole blocks durably; idempotent.
 
         Raises:
             UnavailableError: The disk failed or is full.
@@ -51,18 +51,19 @@ class SqliteReceiptIndex:
         if rows:
             await self._database.write("receipts", partial(_put, rows=rows))
 
-    async def find(self, issuer: str, epoch: int, sequence: int) -> LeafPlace | None:
-        """Return where this identity stands, if it does."""
+    async def find(self, issuer: str, epoch: int, sequence: int) -> list[LeafPlace]:
+        """Return where this identity stands, in log order: twice, if its signer has contradicted itself."""
         return await self._database.read(partial(_find, issuer=issuer, epoch=epoch, sequence=sequence))
 
 
 def _put(connection: Connection, rows: Sequence[LeafPlace]) -> None:
-    by_block: defaultdict[tuple[str, int, int, int, int], dict[int, int]] = defaultdict(dict)
+    by_block: defaultdict[tuple[str, int, int, int, int, bool], dict[int, int]] = defaultdict(dict)
     for row in rows:
         block = row.issuer, row.epoch, row.log_offset, row.shard, row.block_offset
-        by_block[block].setdefault(row.sequence, row.leaf)
+        again = row.sequence in by_block[*block, False]  # A contradiction within the block: a run of its own.
+        by_block[*block, again][row.sequence] = row.leaf
     ids: dict[str, int] = {}
-    for (issuer, epoch, log_offset, shard, block_offset), leaves in by_block.items():
+    for (issuer, epoch, log_offset, shard, block_offset, _), leaves in by_block.items():
         if issuer not in ids:
             ids[issuer] = _issuer_id(connection, issuer)
         connection.executemany(
@@ -97,18 +98,18 @@ def _issuer_id(connection: Connection, name: str) -> int:
     return int(row[0])
 
 
-def _find(connection: Connection, issuer: str, epoch: int, sequence: int) -> LeafPlace | None:
-    row = connection.execute(
+def _find(connection: Connection, issuer: str, epoch: int, sequence: int) -> list[LeafPlace]:
+    rows = connection.execute(
         """
         SELECT first, log_offset, shard, block_offset, leaves FROM run
         WHERE issuer = (SELECT id FROM issuer WHERE name = ?) AND epoch = ?
               AND first BETWEEN ? AND ? AND first + length(leaves) / ? > ?
-        ORDER BY log_offset LIMIT 1
         """,
         (issuer, epoch, sequence - RUN_MAX + 1, sequence, LEAF.size, sequence),
-    ).fetchone()
-    if row is None:
-        return None
-    first, log_offset, shard, block_offset, leaves = row
-    (leaf,) = LEAF.unpack_from(leaves, (sequence - first) * LEAF.size)
-    return LeafPlace(issuer, epoch, sequence, log_offset, shard, block_offset, leaf)
+    )
+    places = [
+        LeafPlace(issuer, epoch, sequence, log_offset, shard, block_offset, leaf)
+        for first, log_offset, shard, block_offset, leaves in rows
+        for (leaf,) in [LEAF.unpack_from(leaves, (sequence - first) * LEAF.size)]
+    ]
+    return sorted(places, key=lambda place: (place.log_offset, place.leaf))

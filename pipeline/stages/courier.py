@@ -119,11 +119,13 @@ async def _deliver_refusals(
         while True:
             for message in await reader.read(READ_MAX, IDLE_S):
                 refused, duplicates = unwrap_outcomes(message.value)
-                for identity in _again(refused, duplicates):
-                    place = await index.find(*identity)
-                    if place is not None:
-                        receipt = DeviceReceipt(place.epoch, place.sequence, await archive.receipt(place))
-                        await publisher.publish(receipts_topic(place.issuer), encode_receipts([receipt]))
+                for issuer, epoch, sequence in _again(refused, duplicates):
+                    places = await index.find(issuer, epoch, sequence)
+                    receipts = [
+                        DeviceReceipt(epoch, sequence, await archive.receipt(place)) for place in places
+                    ]
+                    if receipts:
+                        await publisher.publish(receipts_topic(issuer), encode_receipts(receipts))
                 for item in refused:
                     if name := _addressee(item):
                         await publisher.publish(

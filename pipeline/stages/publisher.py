@@ -23,10 +23,11 @@ from pipeline.log.note import Note, NoteKey, NoteSigner, Signature, parse_signat
 from pipeline.log.policy import Policy
 from pipeline.log.tiles import CHECKPOINT_PATH, TileAppender, TileReader, block_path
 from pipeline.ports import Bus, Files, WitnessAnswer, WitnessClient
-from pipeline.stages.follow import LogEntry, LogFollower, open_follower
+from pipeline.stages.follow import LOG_PARTITION, LogEntry, LogFollower, open_follower
 from pipeline.wire.cbor import decode, encode
 from pipeline.wire.errors import PipelineError, UnavailableError, VerificationError
 from pipeline.wire.reasons import Reason
+from pipeline.wire.topics import LOG
 
 STATE_PATH = "publisher"
 READ_MAX = 256
@@ -134,6 +135,7 @@ class Publisher:
         """
         async with open_follower(bus, shards) as follower:
             await self._resume(follower)
+            last = await bus.last(LOG, LOG_PARTITION)
             retry_s = 0.0
             while True:
                 # What was integrated before a crash is published at once, whether or not more comes.
@@ -142,6 +144,8 @@ class Publisher:
                 entries = [entry for entry in read if entry.index >= self._appender.size]
                 if entries:
                     await self._integrate(entries)
+                if last and self._log_offset < last.offset:
+                    continue  # Witnesses may know all that was in the log when we started, so go there first.
                 if self._published < self._appender.size:
                     published = await self._publish()
                     # Without a quorum the log grows on, receipts flow, and the checkpoint waits.

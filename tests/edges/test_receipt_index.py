@@ -1,4 +1,4 @@
-"""The receipt index against a dictionary: the first place of an identity in log order, and nothing else."""
+"""The receipt index against a dictionary: every place of an identity in log order, and nothing else."""
 
 import asyncio
 from pathlib import Path
@@ -14,8 +14,8 @@ ISSUERS = ["urn:dev:org:32473-1", "urn:dev:org:32473-2"]
 
 # A block: issuer, epoch and sequence of its statements; now and then an equivocation of an earlier one.
 block = st.lists(
-    st.tuples(st.sampled_from(ISSUERS), st.integers(0, 1), st.integers(0, 12)), max_size=12, unique=True
-)
+    st.tuples(st.sampled_from(ISSUERS), st.integers(0, 1), st.integers(0, 12)), max_size=12
+).filter(lambda identities: max(map(identities.count, identities), default=0) <= 2)
 
 
 def places(number: int, identities: list[tuple[str, int, int]]) -> list[LeafPlace]:
@@ -28,14 +28,14 @@ def places(number: int, identities: list[tuple[str, int, int]]) -> list[LeafPlac
 
 @settings(max_examples=30)
 @given(blocks=st.lists(block, max_size=6), again=st.integers(0, 5))
-def test_the_first_place_is_found(
+def test_every_place_is_found(
     tmp_path_factory: pytest.TempPathFactory, blocks: list[list[tuple[str, int, int]]], again: int
 ) -> None:
-    """Every identity's first leaf is found, no other identity is, also after blocks are put again."""
+    """Every identity's leaves are found in order, no other's are, also after blocks are put again."""
     rows = [places(number, identities) for number, identities in enumerate(blocks)]
-    expected: dict[tuple[str, int, int], LeafPlace] = {}
+    expected: dict[tuple[str, int, int], list[LeafPlace]] = {}
     for row in (row for block_rows in rows for row in block_rows):
-        expected.setdefault((row.issuer, row.epoch, row.sequence), row)
+        expected.setdefault((row.issuer, row.epoch, row.sequence), []).append(row)
 
     async def run() -> None:
         async with SqliteReceiptIndex.open(tmp_path_factory.mktemp("index") / "receipts.db") as index:
@@ -45,7 +45,7 @@ def test_the_first_place_is_found(
                 for epoch in (0, 1, 2):
                     for sequence in range(14):
                         found = await index.find(issuer, epoch, sequence)
-                        assert found == expected.get((issuer, epoch, sequence))
+                        assert found == expected.get((issuer, epoch, sequence), [])
 
     asyncio.run(run())
 
@@ -60,7 +60,7 @@ async def test_long_runs_are_found_to_their_ends(tmp_path: Path) -> None:
         await index.put(rows)
         for edge in (0, RUN_MAX, 2 * RUN_MAX, 3 * RUN_MAX):
             for n in (edge - 1, edge, edge + 1):
-                expected = rows[n] if 0 <= n < len(rows) else None
+                expected = rows[n : n + 1] if n >= 0 else []
                 assert await index.find(ISSUERS[0], 0, n) == expected
 
 
@@ -71,8 +71,8 @@ async def test_it_survives_reopening_and_large_numbers(tmp_path: Path) -> None:
         await index.put([row])
         await index.put([])
     async with SqliteReceiptIndex.open(tmp_path / "receipts.db") as index:
-        assert await index.find(ISSUERS[0], 2**60, 2**60) == row
-        assert await index.find(ISSUERS[0], 2**60, 2**60 - 1) is None
+        assert await index.find(ISSUERS[0], 2**60, 2**60) == [row]
+        assert await index.find(ISSUERS[0], 2**60, 2**60 - 1) == []
 
 
 async def test_a_device_and_block_take_one_row(tmp_path: Path) -> None:

@@ -421,6 +421,30 @@ def test_the_state_names_size_root_and_place() -> None:
     with_city(test)
 
 
+def test_a_wiped_publisher_shows_witnesses_no_smaller_tree_than_they_know() -> None:
+    """It makes hundreds of entries again in portions, and signs nothing before it is where it was."""
+
+    async def test(city: City) -> None:
+        log = grown(city.bus, 0)
+        device = device_in(1)
+        for _ in range(600):
+            log.read(1, [device.read()])
+        task = city.start()
+        await asyncio.sleep(1)
+        assert city.published().size == 602
+        task.cancel()
+        city.files.files.clear()
+        city.state.files.clear()
+        city.sizes.clear()
+        task = city.start()
+        await asyncio.sleep(1)
+        assert failure(task) is None
+        assert city.sizes == [602]
+        task.cancel()
+
+    with_city(test)
+
+
 def test_checking_needs_no_more_than_what_is_published() -> None:
     """The folder alone, by who has the policy and the authorities file."""
     other = Authorities(AUTHORITIES.by_key, AUTHORITIES.bounds_s, bytes(32))

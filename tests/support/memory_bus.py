@@ -47,7 +47,7 @@ class MemoryBus:
         self._marked = marked
         self._next: Counter[tuple[str, int]] = Counter()
         self._epochs: Counter[str] = Counter()
-        self._grown: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._grown: dict[str, dict[asyncio.Event, None]] = defaultdict(dict)  # In their order.
 
     def values(self, topic: str, partition: int = 0) -> list[bytes]:
         """What a partition holds."""
@@ -77,11 +77,11 @@ class MemoryBus:
     @asynccontextmanager
     async def reader(self, topic: str, partitions: Sequence[int]) -> AsyncGenerator["MemoryReader"]:
         grown = asyncio.Event()
-        self._grown[topic].add(grown)
+        self._grown[topic][grown] = None
         try:
             yield MemoryReader(self, topic, partitions, grown)
         finally:
-            self._grown[topic].discard(grown)
+            del self._grown[topic][grown]
 
     @asynccontextmanager
     async def writer(self, name: str) -> AsyncGenerator["MemoryWriter"]:

@@ -29,16 +29,18 @@ class MemoryIndex:
     """`ports.ReceiptIndex`."""
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, int, int], LeafPlace] = {}
+        self.rows: dict[tuple[str, int, int], list[LeafPlace]] = {}
 
     async def put(self, rows: Sequence[LeafPlace]) -> None:
         await asyncio.sleep(0)
         for row in rows:
-            self.rows.setdefault((row.issuer, row.epoch, row.sequence), row)
+            known = self.rows.setdefault((row.issuer, row.epoch, row.sequence), [])
+            if row not in known:
+                known.append(row)
 
-    async def find(self, issuer: str, epoch: int, sequence: int) -> LeafPlace | None:
+    async def find(self, issuer: str, epoch: int, sequence: int) -> Sequence[LeafPlace]:
         await asyncio.sleep(0)
-        return self.rows.get((issuer, epoch, sequence))
+        return self.rows.get((issuer, epoch, sequence), [])
 
 
 class MemoryPoints:
