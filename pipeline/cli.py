@@ -123,11 +123,11 @@ def run_all(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The broker's port; 0: any free one.")] = 1883,
 ) -> None:
     """Run every stage in this process, on an embedded broker and bus, until Ctrl-C."""
-    import asyncio
+    import uvloop
 
     from pipeline.commands.run_all import run
 
-    raise typer.Exit(asyncio.run(run(directory, port)))
+    raise typer.Exit(uvloop.run(run(directory, port)))
 
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
@@ -149,11 +149,11 @@ def run_witness(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8801,
 ) -> None:
     """Cosign checkpoints over HTTP (C2SP tlog-witness), as another department would, until Ctrl-C."""
-    import asyncio
+    import uvloop
 
     from pipeline.commands.run_witness import run
 
-    raise typer.Exit(asyncio.run(run(directory, guard, name, policy, host, port)))
+    raise typer.Exit(uvloop.run(run(directory, guard, name, policy, host, port)))
 
 
 @run_app.command("files", epilog="Example: cityproof run files --dir demo/latest --port 8802")
@@ -167,11 +167,11 @@ def run_files(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8802,
 ) -> None:
     """Serve a log's checkpoint and tiles to everyone, and its block bodies to auditors, until Ctrl-C."""
-    import asyncio
+    import uvloop
 
     from pipeline.commands.run_files import run
 
-    raise typer.Exit(asyncio.run(run(directory, auditor_token_file, host, port)))
+    raise typer.Exit(uvloop.run(run(directory, auditor_token_file, host, port)))
 
 
 @bench_app.command(epilog="Example: cityproof bench sealing --json")
@@ -200,12 +200,12 @@ def demo(
     no_open: Annotated[bool, typer.Option("--no-open", hidden=True)] = False,  # noqa: ARG001 - for the page to come
 ) -> None:
     """Run a whole city here: sensors, broker, log, witnesses; then prove, alter and find."""
-    import asyncio
+    import uvloop
 
     from pipeline.commands.demo.run import Plan, default_root, run
 
     plan = Plan(directory or default_root(), scenario, seed, speed, seconds, headless, summary, port)
-    raise typer.Exit(asyncio.run(run(plan)))
+    raise typer.Exit(uvloop.run(run(plan)))
 
 
 def main() -> None:
