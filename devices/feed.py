@@ -12,6 +12,7 @@ from devices.world.stream import read_world
 from pipeline.wire.errors import UnavailableError
 
 TICKS_AHEAD = 4
+END_S = 5.0
 
 
 class Feed:
@@ -63,8 +64,12 @@ class Feed:
 
     def _end(self) -> None:
         self._stopping.set()
-        self._process.kill()  # It holds nothing that could be lost.
-        self._process.wait()
+        self._process.terminate()  # It still writes the truth as far as it went.
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _close(self) -> None:
         cast("BinaryIO", self._process.stdout).close()
