@@ -94,7 +94,7 @@ def test_verify_tells_invalid_from_unusable(demo: Demo, tmp_path: Path) -> None:
 
 @pytest.mark.serial
 def test_verify_starts_in_a_blink_and_loads_nothing_heavy(demo: Demo) -> None:
-    """One proof in under half a second of the processor's time; no pandas, scipy, numba, no broker, no HTTP."""
+    """One proof in under half a second of processor time; no pandas, scipy, numba, no broker, no HTTP."""
     times_s = []
     for _ in range(5):
         before = getrusage(RUSAGE_CHILDREN)
