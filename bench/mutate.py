@@ -28,10 +28,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
+# What fails need not be made small: shrinking would take most of the time.
+hypothesis.settings.register_profile(
+    "mutate",
+    deadline=None,
+    derandomize=True,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
+
 GOAL = 0.9
-PRELOADED = ("cbor2", "hypothesis", "nacl.bindings", "pydantic")  # Once here, so that no mutant has to.
+PRELOADED = ("cbor2", "nacl.bindings", "pydantic")  # Once here, so that no mutant has to.
 MEMORY_MAX = 4 << 30
 TIMEOUT_S = 60
 
@@ -251,6 +260,7 @@ def run_tests(mutant: Mutant | None, files: Sequence[Path]) -> bool:
             if mutant is not None:
                 sys.meta_path.insert(0, MutantLoader(mutant))
             options = ["-x", "-q", "-m", "not serial", "-p", "no:cacheprovider", "--timeout", "20"]
+            options += ["--hypothesis-profile", "mutate"]
             options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # Of what is imported above.
             status = int(pytest.main([*options, *map(str, files)]))
         finally:

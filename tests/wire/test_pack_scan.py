@@ -12,24 +12,6 @@ from tests.wire import reference
 from tests.wire.test_senml import BASE_NAME, ISSUER, PACKS, Pack, T, packs, refusal, resolve, same
 
 
-@given(packs(), st.integers(0, 2000), st.integers(0, 2), st.binary(max_size=3))
-@settings(max_examples=500)
-def test_the_fast_way_agrees_with_the_general_one(pack: Pack, at: int, drop: int, new: bytes) -> None:
-    """Where bytes are put in place of others, the fast way is silent or says what the definition says."""
-    payload = reference.dumps(pack)
-    at %= len(payload)
-    payload = payload[:at] + new + payload[at + drop :]
-    places = scan_pack(payload, ISSUER)
-    if places is None:
-        return
-    assert reference.admits(payload)
-    expected = resolve(cbor2.loads(payload))
-    assert expected is not None
-    assert [quantity.name for quantity in places.quantities] == [name for name, *_ in expected]
-    assert repr(places.times_s) == repr([time_s for *_, time_s in expected])
-    assert same(decode_pack(payload, ISSUER), expected)
-
-
 def usual(*records: bytes, fields: int = 4, base: bytes = b"\x22\x1a\x65\x53\xf1\x00\x23\x65ug/m3") -> bytes:
     """Return a pack of the usual form; the first record is given without its head and base fields."""
     name = b"\x20\x18\x1a\x21\x78\x18" + BASE_NAME.encode()
@@ -98,6 +80,24 @@ def test_every_rule_holds_on_the_fast_way(at: int) -> None:
     """What the profile refuses is never admitted by the fast way, whatever the rule."""
     pack, reason = PACKS[at]
     assert reason is None or scan_pack(reference.dumps(pack), ISSUER) is None
+
+
+@given(packs(), st.integers(0, 2000), st.integers(0, 2), st.binary(max_size=3))
+@settings(max_examples=500)
+def test_the_fast_way_agrees_with_the_general_one(pack: Pack, at: int, drop: int, new: bytes) -> None:
+    """Where bytes are put in place of others, the fast way is silent or says what the definition says."""
+    payload = reference.dumps(pack)
+    at %= len(payload)
+    payload = payload[:at] + new + payload[at + drop :]
+    places = scan_pack(payload, ISSUER)
+    if places is None:
+        return
+    assert reference.admits(payload)
+    expected = resolve(cbor2.loads(payload))
+    assert expected is not None
+    assert [quantity.name for quantity in places.quantities] == [name for name, *_ in expected]
+    assert repr(places.times_s) == repr([time_s for *_, time_s in expected])
+    assert same(decode_pack(payload, ISSUER), expected)
 
 
 def test_oversize_packs_do_not_go_the_fast_way() -> None:
