@@ -9,7 +9,7 @@ calm again.
 import asyncio
 import random as global_random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from random import Random
@@ -219,7 +219,7 @@ class Simulation:
 
     # What runs
 
-    def _stages(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    def _stages(self) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
         aggregators = {
             f"aggregator-{shard}": partial(aggregator.run, self.bus, shard, SHARDS, AUTHORITIES)
             for shard in range(SHARDS)
