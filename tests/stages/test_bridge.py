@@ -153,7 +153,7 @@ def test_outcomes_come_back_in_order(refused: Sequence[Refused], duplicates: Seq
 
 
 def test_outcomes_are_cut_into_messages_of_bounded_size() -> None:
-    """A full block of refusals of the largest size is several messages, of which none is much over 256 KiB."""
+    """A block full of refusals of the largest size is several messages, none much over 256 KiB."""
     refused = [
         Refused("statements/x", bytes(32), "cbor_tag", 1, LIMIT, 0, bytes([n]) * LIMIT) for n in range(245)
     ]
