@@ -279,3 +279,4 @@ def test_a_policy_larger_than_64_kib_is_refused_unread() -> None:
     largest = b"#" * (POLICY_SIZE_MAX - len(line) - 1) + b"\n" + line
     assert parse_policy(largest).quorum == "none"
     assert refusal(b"#" + largest)[0] is Reason.OVERSIZE
+    assert POLICY_SIZE_MAX == 65_536
