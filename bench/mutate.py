@@ -129,6 +129,8 @@ def _untested(node: ast.AST) -> Iterator[ast.AST]:
             yield message
         case ast.Call(func=ast.Name(id=name), args=[_, *details]) if name.endswith("Error"):
             yield from details
+        case ast.Raise(exc=ast.Call(args=[ast.Constant(value=str()) | ast.JoinedStr() as problem])):
+            yield problem  # Of a function that makes the error.
         case ast.Call(func=ast.Name(id="cast"), args=[target, *_]):
             yield target
         case ast.Call(func=ast.Name(id="TypeVar" | "NewType")):
