@@ -1,0 +1,55 @@
+"""What each sensor reads in clean air: its own zero, a background that all share, and how sure that is."""
+
+import math
+
+import numpy as np
+
+from pipeline.tracing.problem import Floats, Integers
+
+LOWER_SHARE = 0.35  # A plume from one place leaves at least a third of the sensors around it in clean air.
+SMOOTH_S = 900.0
+LEAST_SENSORS = 3  # With fewer, a plume over all of them would pass for background.
+
+
+def half_sample_mode(values: Floats) -> float:
+    """Return the mode by halving the densest sample again and again.
+
+    Source: Bickel, Frühwirth (2006), Computational Statistics & Data Analysis 50(12).
+    """
+    sample = np.sort(values)
+    while sample.size > 3:
+        half = (sample.size + 1) // 2
+        widths = sample[half - 1 :] - sample[: sample.size - half + 1]
+        first = int(np.argmin(widths))
+        sample = sample[first : first + half]
+    return float(sample.mean())
+
+
+def subtract_zero(
+    value: Floats, sensor: Integers, start_s: Floats, sensors: int
+) -> tuple[Floats, Floats, float]:
+    """Return (readings above zero, zero of each sensor, sd of what is left).
+
+    Args:
+        value: (r,) readings, ascending in time.
+        sensor: (r,) whose they are.
+        start_s: (r,).
+        sensors: How many sensors there are.
+    """
+    zeros = np.array(
+        [half_sample_mode(value[sensor == j]) if np.any(sensor == j) else 0.0 for j in range(sensors)]
+    )
+    above = value - zeros[sensor]
+    if sensors >= LEAST_SENSORS:
+        times, index = np.unique(start_s, return_inverse=True)
+        table = np.full((times.size, sensors), np.nan)
+        table[index, sensor] = above
+        table[np.all(np.isnan(table), axis=1)] = 0.0
+        common = np.nanquantile(table, LOWER_SHARE, axis=1)
+        total = np.concatenate(([0.0], np.cumsum(common)))
+        low = np.searchsorted(times, times - SMOOTH_S / 2, side="left")
+        high = np.searchsorted(times, times + SMOOTH_S / 2, side="right")
+        above = above - ((total[high] - total[low]) / (high - low))[index]
+    below = above[above < 0.0]
+    spread = math.sqrt(float(np.mean(below * below))) if below.size else 0.0
+    return above, zeros, max(spread, 1e-3 * float(np.max(np.abs(above), initial=1e-9)))
