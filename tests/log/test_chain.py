@@ -40,8 +40,8 @@ def test_the_next_block_follows() -> None:
 
 
 def test_a_shard_begins_with_zeros() -> None:
-    """Height 0, previous of zeros, offset 0."""
-    first = replace(NEXT, height=0, previous=bytes(32), offset_first=0, offset_last=6)
+    """Height 0, previous of zeros, offset 0, at any time."""
+    first = replace(NEXT, height=0, previous=bytes(32), offset_first=0, offset_last=6, arrival_first_ms=0)
     check_follows(ChainTip(), first, 2, TOPIC, LEAVES)
     with pytest.raises(VerificationError):
         check_follows(ChainTip(), NEXT, 2, TOPIC, LEAVES)

@@ -1,7 +1,9 @@
 """The aggregator: what becomes of every message, sealing as a function of messages and cuts, takeovers."""
 
 import asyncio
+import gc
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
@@ -561,6 +563,49 @@ def test_leaves_do_not_depend_on_the_cuts(seed_of_run: int, cuts: set[int]) -> N
     whole = outcome(set())
     assert outcome(cuts) == whole
     assert len(set(whole[0])) == len(whole[0])
+
+
+@given(seed_of_run=st.integers(0, 2**32), portions=st.sets(st.integers(1, 39)))
+@settings(max_examples=20)
+def test_checking_many_at_once_changes_nothing(seed_of_run: int, portions: set[int]) -> None:
+    """What a message is checked for alone does not depend on those it came with; its place does."""
+    raws = stream(Random(seed_of_run), 40)
+    messages = [message(raw, offset) for offset, raw in enumerate(raws)]
+    one_by_one, at_once = readings(), readings()
+    for item in messages:
+        one_by_one.step(item)
+    for start, end in zip([0, *sorted(portions)], [*sorted(portions), 40], strict=True):
+        for checked in at_once.check(messages[start:end]):
+            at_once.take(checked)
+    assert at_once.seal() == one_by_one.seal()
+
+
+def test_enrolments_checked_at_once_still_count_one_after_the_other() -> None:
+    """In shard 0 the second enrolment of a key is refused though both came together."""
+    sealer = registry_sealer()
+    raws = [enrol(Device(0), 0), enrol(Device(0), 1)]
+    for checked in sealer.check([message(raw, offset, partition=0) for offset, raw in enumerate(raws)]):
+        sealer.take(checked)
+    assert Sealed(sealer.seal()).manifest.refused == {"key_known": 1}
+
+
+def test_a_flood_leaves_nothing_behind() -> None:
+    """Once its block is sealed, no memory is held for what was refused."""
+    sealer, random = readings(), Random(1)
+
+    def flood() -> int:
+        for offset in range(2000):
+            sealer.step(message(random.randbytes(200), sealer.tip.offset + offset))
+        sealer.seal()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first = flood()
+        assert flood() - first < 20_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_snapshot_is_taken_every_64_blocks() -> None:
