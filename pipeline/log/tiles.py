@@ -65,14 +65,13 @@ def edge_tiles(size: int) -> list[Tile]:
 
 def tiles_between(size1: int, size2: int) -> Iterator[Tile]:
     """Yield the tiles to write when the tree grows from size1 to size2: those full now, and the partial."""
-    for level in range(_levels(size2)):
-        shift = TILE_HEIGHT * level
-        first, last, count = (size1 >> shift) // TILE_WIDTH, (size2 >> shift) // TILE_WIDTH, size2 >> shift
-        if count == size1 >> shift:
-            continue
-        yield from (Tile(level, index, TILE_WIDTH) for index in range(first, last))
-        if count % TILE_WIDTH:
-            yield Tile(level, last, count % TILE_WIDTH)
+    level = 0
+    while (count := size2 >> TILE_HEIGHT * level) > (before := size1 >> TILE_HEIGHT * level):
+        last, width = divmod(count, TILE_WIDTH)
+        yield from (Tile(level, index, TILE_WIDTH) for index in range(before // TILE_WIDTH, last))
+        if width:
+            yield Tile(level, last, width)
+        level += 1
 
 
 def encode_entries(entries: Sequence[bytes]) -> bytes:
@@ -202,7 +201,7 @@ class TileReader:
         if data is None and full_path != path:
             data = self._read(full_path)
         if data is None:
-            raise UnavailableError("log", f"{path} is missing")
+            raise UnavailableError("log files", f"{path} is missing")
         return data
 
 

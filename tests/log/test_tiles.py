@@ -20,6 +20,7 @@ from pipeline.log.merkle import (
 )
 from pipeline.log.note import parse_note, parse_vkey, verified
 from pipeline.log.tiles import (
+    CHECKPOINT_PATH,
     Tile,
     TileAppender,
     TileReader,
@@ -160,6 +161,7 @@ def test_a_tree_of_256_has_a_full_tile_and_one_of_width_1() -> None:
     assert list(grow(256)) == ["tile/entries/000", "tile/0/000", "tile/1/000.p/1"]
     assert edge_tiles(256) == [Tile(1, 0, 1)]
     assert edge_tiles(0) == []
+    assert CHECKPOINT_PATH == "checkpoint"
     assert edge_paths(256) == ["tile/1/000.p/1"]
     assert edge_paths(257) == ["tile/entries/001.p/1", "tile/0/001.p/1", "tile/1/000.p/1"]
 
@@ -311,10 +313,16 @@ def test_a_full_tile_stands_in_for_a_partial_one() -> None:
 
 @pytest.mark.parametrize("missing", ["tile/0/273.p/112", "tile/2/000.p/1", "tile/0/001", "tile/1/000"])
 def test_a_missing_tile_is_no_verdict(big: dict[str, bytes], missing: str) -> None:
-    """What is not there could not be checked: UnavailableError names it."""
-    files = {path: data for path, data in big.items() if path != missing}
-    with pytest.raises(UnavailableError, match=missing):
-        TileReader(files.get, checkpoint(SIZE)).read_hash(0, 300)
+    """What is not there could not be checked: UnavailableError names it. A file is asked for once."""
+    reads: list[str] = []
+
+    def read(path: str) -> bytes | None:
+        reads.append(path)
+        return None if path == missing else big.get(path)
+
+    with pytest.raises(UnavailableError, match=f"^log files did not answer: {missing} is missing$"):
+        TileReader(read, checkpoint(SIZE)).read_hash(0, 300)
+    assert reads.count(missing) == 1
 
 
 def test_any_changed_byte_of_what_is_read_is_refused(big: dict[str, bytes]) -> None:
