@@ -117,7 +117,7 @@ def _numbers(text: str, place: str, count: int) -> list[float]:
 def _warnings(question: Question, wind: Wind) -> list[str]:
     warnings = [
         "one source is assumed; the search for several is not built yet",
-        "regions are narrower than they should be: on 17 real releases the 90 % region held 12",
+        "regions are narrower than they should be: of 15 real releases the 90 % region held 9",
     ]
     if question.release_from is None or question.release_to is None:
         warnings.append(
