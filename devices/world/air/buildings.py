@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
+import numpy.typing as npt
 
 from devices.world.air.config import AirConfig, Street
 
@@ -23,42 +25,33 @@ class Building:
     north_m: float
     height_m: float
 
-    def gap_m(self, x_m: float, y_m: float) -> float:
-        """Return the distance from its walls along the farther axis; negative inside."""
-        return max(abs(x_m - self.x_m) - self.east_m / 2.0, abs(y_m - self.y_m) - self.north_m / 2.0)
-
 
 def lay_out(config: AirConfig, clear: Sequence[tuple[float, float, float]]) -> list[Building]:
     """Return buildings off the streets and apart; `clear` holds points: x, y, how far they keep off, m."""
     draw = np.random.default_rng(_MAP_SEED)
-    buildings: list[Building] = []
-    for _ in range(config.surface.large_buildings):
-        middle = draw.uniform((0.0, 0.0), (config.width_m, config.height_m))
-        new = Building(*map(float, (*middle, *draw.uniform(*SIDE_M, 2), draw.uniform(*HEIGHT_M))))
+    count = config.surface.large_buildings
+    middles = draw.uniform((0.0, 0.0), (config.width_m, config.height_m), (count, 2))
+    halves = draw.uniform(*SIDE_M, (count, 2)) / 2.0
+    heights_m = draw.uniform(*HEIGHT_M, count)
+    points = np.array(clear).reshape(-1, 3)
+    kept: list[int] = []
+    for i, (middle, half) in enumerate(zip(middles, halves, strict=True)):
+        away_m = np.abs(points[:, :2] - middle) - half
+        gaps_m = np.abs(middles[kept] - middle) - halves[kept] - half
+        radius_m = float(np.hypot(*half))
         if not (
-            any(_on_street(new, street) for street in config.streets)
-            or any(new.gap_m(x_m, y_m) < away_m for x_m, y_m, away_m in clear)
-            or any(_touch(new, other) for other in buildings)
+            np.any(away_m.max(axis=1) < points[:, 2])
+            or np.any(gaps_m.max(axis=1) < APART_M)
+            or any(_away_m(street, middle) < radius_m + street.width_m / 2.0 for street in config.streets)
         ):
-            buildings.append(new)
-    return buildings
+            kept.append(i)
+    return [Building(*map(float, (*middles[i], *(2.0 * halves[i]), heights_m[i]))) for i in kept]
 
 
-def _touch(one: Building, other: Building) -> bool:
-    apart_x = abs(one.x_m - other.x_m) - (one.east_m + other.east_m) / 2.0
-    apart_y = abs(one.y_m - other.y_m) - (one.north_m + other.north_m) / 2.0
-    return max(apart_x, apart_y) < APART_M
-
-
-def _on_street(building: Building, street: Street) -> bool:
-    """Say whether a building's circumference reaches into a street."""
-    radius_m = float(np.hypot(building.east_m, building.north_m)) / 2.0
-    return distance_m(street, building.x_m, building.y_m) < radius_m + street.width_m / 2.0
-
-
-def distance_m(street: Street, x_m: float, y_m: float) -> float:
+def _away_m(street: Street, point: npt.NDArray[np.float64]) -> float:
     """Return the distance of a point from a street's axis."""
-    along = np.array([street.x2_m - street.x1_m, street.y2_m - street.y1_m])
-    to_point = np.array([x_m - street.x1_m, y_m - street.y1_m])
-    share = np.clip(to_point @ along / (along @ along), 0.0, 1.0)
-    return float(np.hypot(*(to_point - share * along)))
+    east_m, north_m = street.x2_m - street.x1_m, street.y2_m - street.y1_m
+    x_m, y_m = float(point[0]) - street.x1_m, float(point[1]) - street.y1_m
+    share = (x_m * east_m + y_m * north_m) / (east_m**2 + north_m**2)
+    share = min(max(share, 0.0), 1.0)
+    return hypot(x_m - share * east_m, y_m - share * north_m)

@@ -16,10 +16,10 @@ class Wind:
 
     speed_m_s: Range = (2.0, 4.0)
     speed_diurnal: float = 0.25  # Amplitude over the day, relative; strongest at 15 h local time.
-    speed_sd: float = 0.15  # Of the logarithm.
-    speed_time_s: float = 3600.0
+    speed_sd: float = 0.2  # Of the logarithm.
+    speed_time_s: float = 2400.0
     from_deg: Range = (0.0, 360.0)
-    wander_sd_deg: float = 10.0
+    wander_sd_deg: float = 18.0
     wander_time_s: float = 3600.0
     fronts_per_day: Range = (0.0, 0.6)
     front_s: Range = (900.0, 3600.0)
@@ -35,8 +35,8 @@ class Wind:
 class Gusts:
     """Deviations from the mean wind that have a place and a life: all air there shares them."""
 
-    share: float = 0.45  # Of the variance of the horizontal wind; the rest is turbulence.
-    floor_m_s: float = 0.25  # Standard deviation that remains in a calm (meander).
+    share: float = 0.65  # Of the variance of the horizontal wind; the rest is turbulence.
+    floor_m_s: float = 0.4  # Standard deviation that remains in a calm (meander).
     length_m: Range = (50.0, 500.0)
     time_s: Range = (60.0, 1800.0)  # The life of the shortest and of the longest.
 
@@ -53,7 +53,7 @@ class Surface:
     cloud: Range = (0.0, 0.7)
     mixing_height_min_m: float = 150.0
     mixing_height_max_m: float = 1600.0
-    large_buildings: int = 320  # Those whose wakes are drawn one by one.
+    large_buildings: int = 600  # How many are tried whose wakes are drawn one by one; some find no room.
     street_blocking: float = 0.7  # Share of the wind across a street that its fronts turn away at the ground.
 
 

@@ -1,9 +1,9 @@
 """What streets and buildings do to the mean wind: channelling, cavities and wakes, made free of divergence.
 
-Empirical shapes say where the air is slowed, turned or sent back (Roeckle 1990, as in Kaplan and Dinar 1996,
-Atmospheric Environment 30, 4197): along a street its fronts turn away the wind across it; behind a building
-a recirculating cavity, then a wake that fills up. A projection then adds what flows around and over, so that
-the field conserves mass to the last bit of each cell: particles that were spread evenly stay so. Buildings
+Empirical shapes say where the air is slowed or turned (Roeckle 1990, as in Kaplan and Dinar 1996, Atmospheric
+Environment 30, 4197): along a street its fronts turn away the wind across it; behind a building a cavity in
+which the air stands nearly still, then a wake that fills up. A projection then adds what flows around and
+over, so that the field conserves mass in every cell: particles that were spread evenly stay so. Buildings
 slow the air inside them and are no walls to particles; above the lid their effect is neglected.
 """
 
@@ -18,6 +18,7 @@ from devices.world.air.buildings import Building
 from devices.world.air.compiled import compiled
 from devices.world.air.config import AirConfig, Street
 from devices.world.air.grid import CELL_M, Grid
+from devices.world.air.quarters import turning
 
 LAYER_M = 6.0
 LAYERS = 6
@@ -25,6 +26,8 @@ LID_M = LAYERS * LAYER_M
 DIRECTIONS = 8  # For which the field is prepared; others are mixed from the two beside them.
 OPENING = 2.0 * pi / DIRECTIONS
 UNIT_M_S = 1.0 / 4096.0  # Of the prepared fields: 16 bits hold 8 m/s; rounding leaves 1e-5 /s as divergence.
+SHELTERED = 1.5  # Canopy heights up to which streets turn the wind.
+AGAIN = 1.5
 NEUTRAL_M = -1e5  # Obukhov length.
 
 Field = npt.NDArray[np.float32]
@@ -37,8 +40,9 @@ class Obstacles:
 
     def __init__(self, config: AirConfig, buildings: Sequence[Building], grid: Grid) -> None:
         self._prepared = np.empty((DIRECTIONS, grid.columns, grid.rows, LAYERS, 3), np.int16)
+        quarters = turning(config, grid)
         for sector in range(DIRECTIONS):
-            disturbed = disturbance(config, buildings, grid, sector * OPENING)
+            disturbed = disturbance(config, buildings, quarters, grid, sector * OPENING)
             np.rint(disturbed / UNIT_M_S, out=disturbed)
             self._prepared[sector] = disturbed
 
@@ -62,8 +66,13 @@ def mix(first: Prepared, of_first: np.float32, second: Prepared, of_second: np.f
     return mixed
 
 
-def disturbance(config: AirConfig, buildings: Sequence[Building], grid: Grid, towards: float) -> Field:
-    """Return what is added to a wind of 1 m/s at 10 m that blows towards an angle (radians from east)."""
+def disturbance(
+    config: AirConfig, buildings: Sequence[Building], quarters: Cells, grid: Grid, towards: float
+) -> Field:
+    """Return what is added to a wind of 1 m/s at 10 m that blows towards an angle (radians from east).
+
+    `quarters` is what `quarters.turning` gives.
+    """
     heights_m = LAYER_M * np.arange(0.5, LAYERS)
     profile = np.array([speed_at(config.surface, NEUTRAL_M, z) for z in heights_m])
     profile /= speed_at(config.surface, NEUTRAL_M, 10.0)
@@ -71,17 +80,22 @@ def disturbance(config: AirConfig, buildings: Sequence[Building], grid: Grid, to
     wind = np.zeros((2, grid.columns, grid.rows, LAYERS))
     wind += along[:, None, None, None] * profile
     undisturbed = wind.copy()
+    sheltered = np.maximum(1.0 - heights_m / (SHELTERED * config.surface.canopy_m), 0.0)
+    wind -= np.tensordot(along, quarters, axes=(0, 1))[:, :, :, None] * (profile * sheltered)
     in_street = [_in_street(street, grid) for street in config.streets]
     crowded = np.sum(in_street, axis=0) if in_street else np.zeros((grid.columns, grid.rows))
     for street, cells in zip(config.streets, in_street, strict=True):
         # Where streets cross, nothing is in the way.
         blocking = np.where(cells & (crowded == 1), config.surface.street_blocking, 0.0)
-        _channel(wind, street, blocking[:, :, None] * np.maximum(1.0 - heights_m / LID_M, 0.0))
+        _channel(wind, street, blocking[:, :, None] * sheltered)
     share = np.ones((grid.columns, grid.rows, LAYERS))
     for building in buildings:
         _shade(share, building, grid, along, heights_m)
     added = wind * share - undisturbed
-    # The mean profile is that of the whole quarter already: taken from it in one place, given back in others.
+    # What flows around buildings weakens what their shapes ask for: ask again for the rest.
+    rest = added - np.moveaxis(project(added)[..., :2], 3, 0)
+    added += AGAIN * rest * (share < 1.0)
+    # The mean profile is that of the whole city already: taken from it in one place, given back in others.
     return project(added - added.mean(axis=(1, 2), keepdims=True))
 
 

@@ -21,7 +21,9 @@ WIND_EAST, WIND_NORTH, SIGMA_W, SIGMA_H, GUST, TIME_W, TIME_H = range(7)
 STEP, LONGER, LOST_W, GAIN_W, LOST_H, GAIN_H = range(7, 13)
 
 KOLMOGOROV_C0 = 4.0  # Published: 2 to 7.
-SIGMA_V_MECHANICAL = 1.9  # Over the friction velocity (Panofsky and Dutton 1984).
+SIGMA_V_MECHANICAL = (
+    2.1  # Over the friction velocity; in towns 2.3 along and 1.9 across (Roth 2000, QJRMS 126).
+)
 SIGMA_W_MECHANICAL = 1.25
 SIGMA_V_CONVECTIVE = 0.6  # Over the convective velocity (Caughey and Palmer 1979).
 OVERSHOOT_M = 40.0  # Depth over which turbulence dies out above the mixing height.

@@ -1,4 +1,4 @@
-"""A steady Gaussian plume with Briggs's urban dispersion: what the world is compared with, and shares no code with.
+"""A steady Gaussian plume with Briggs's urban dispersion: what the world is compared with.
 
 Sigmas: Briggs 1973 (urban), as in the EPA's ISC3 model; stability classes from the Obukhov length (Golder
 1972); power-law wind (ISC3 urban exponents); final rise after Briggs 1975; one reflection at the ground and
@@ -10,9 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from devices.world.air.places import SourceSpec
+
 Values = npt.NDArray[np.float64]
 
-GOLDER = {"A": (-0.096, 0.029), "B": (-0.037, 0.029), "C": (-0.002, 0.018), "D": (0.0, 0.0), "E": (0.004, -0.018)}
+GOLDER = {
+    "A": (-0.096, 0.029),
+    "B": (-0.037, 0.029),
+    "C": (-0.002, 0.018),
+    "D": (0.0, 0.0),
+    "E": (0.004, -0.018),
+}
 EXPONENT = {"A": 0.15, "B": 0.15, "C": 0.20, "D": 0.25, "E": 0.30, "F": 0.30}
 POINTS_EVERY_M = 10.0
 
@@ -49,25 +57,31 @@ def sigmas(downwind_m: Values, name: str) -> tuple[Values, Values]:
     return y, 0.08 * x * (1 + 1.5e-3 * x) ** -0.5
 
 
-def effective_height_m(source, hour: Hour, name: str) -> float:
+def effective_height_m(source: SourceSpec, hour: Hour, name: str) -> float:
     """Return the height of a source's plume after its final rise."""
     if source.stack is None:
-        return source.z_m + (0.5 if source.kind == "corridor" else 0.0)
+        return float(source.z_m) + (0.5 if source.kind == "corridor" else 0.0)
     jet_k = source.stack.temperature_c + 273.15
-    flux = 9.81 * source.stack.velocity_m_s * source.stack.diameter_m**2 / 4 * max(1 - hour.temperature_k / jet_k, 0)
+    flux = (
+        9.81
+        * source.stack.velocity_m_s
+        * source.stack.diameter_m**2
+        / 4
+        * max(1 - hour.temperature_k / jet_k, 0)
+    )
     wind = wind_at(source.z_m, hour, name)
     if name in "EF":
         s = 9.81 / hour.temperature_k * {"E": 0.02, "F": 0.035}[name]
-        return source.z_m + 2.6 * (flux / (wind * s)) ** (1 / 3)
-    return source.z_m + (21.425 * flux**0.75 if flux < 55 else 38.71 * flux**0.6) / wind
+        return float(source.z_m + 2.6 * (flux / (wind * s)) ** (1 / 3))
+    return float(source.z_m + (21.425 * flux**0.75 if flux < 55 else 38.71 * flux**0.6) / wind)
 
 
 def wind_at(z_m: float, hour: Hour, name: str) -> float:
     """Return the wind speed at a height, m/s."""
-    return max(hour.speed_m_s, 0.5) * (max(z_m, 10.0) / 10.0) ** EXPONENT[name]
+    return float(max(hour.speed_m_s, 0.5) * (max(z_m, 10.0) / 10.0) ** EXPONENT[name])
 
 
-def coupling(source, at_m: Values, hour: Hour) -> Values:
+def coupling(source: SourceSpec, at_m: Values, hour: Hour) -> Values:
     """Return the concentration (s/m3) that one unit of a source adds at places (n, 3)."""
     name = stability(hour.inverse_obukhov_m)
     height_m = effective_height_m(source, hour, name)
@@ -90,8 +104,10 @@ def coupling(source, at_m: Values, hour: Hour) -> Values:
     up = at_m[:, None, 2]
     for image in range(-5, 6):
         shift = 2 * image * hour.mixing_height_m
-        vertical += np.exp(-0.5 * ((up - height_m + shift) / z) ** 2) + np.exp(-0.5 * ((up + height_m + shift) / z) ** 2)
+        vertical += np.exp(-0.5 * ((up - height_m + shift) / z) ** 2) + np.exp(
+            -0.5 * ((up + height_m + shift) / z) ** 2
+        )
     if height_m > hour.mixing_height_m:
         vertical[:] = 0.0
     plume = np.exp(-0.5 * (across / y) ** 2) * vertical / (2 * np.pi * wind * y * z)
-    return np.where(downwind > 0, plume, 0.0).mean(axis=1)
+    return np.asarray(np.where(downwind > 0, plume, 0.0).mean(axis=1))

@@ -1,19 +1,22 @@
 """Particles against theory: well mixed stays well mixed, Taylor's spread, nothing lost."""
 
 from math import exp, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
 
 from devices.world.air.particles import AGE, AGE_MAX_S, AHEAD, MINUTE_S, W, X, Y, Z, chance, fly
-from devices.world.air.turbulence import LEVEL_M, SIGMA_H, SIGMA_W, TIME_H, TIME_W
+from devices.world.air.turbulence import LEVEL_M, SIGMA_H, TIME_H
 
 COUNT = 120_000
 BINS = 40
 
 
 @pytest.mark.parametrize("kind", ["unstable", "neutral", "stable"])
-def test_what_is_well_mixed_stays_so(kind, make_layer, make_flow, make_swarm, nobody):
+def test_what_is_well_mixed_stays_so(
+    kind: str, make_layer: Any, make_flow: Any, make_swarm: Any, nobody: Any
+) -> None:
     """Spread evenly from the ground to the mixing height, particles are so half an hour later.
 
     With N particles in a bin, chance alone moves it by 1/sqrt(N). Forty bins may be off by 1.5 times that
@@ -36,8 +39,10 @@ def test_what_is_well_mixed_stays_so(kind, make_layer, make_flow, make_swarm, no
 
 
 @pytest.mark.parametrize("kind", ["unstable", "neutral", "stable"])
-def test_velocities_keep_their_law(kind, make_layer, make_flow, make_swarm, nobody):
-    """After half an hour the vertical velocities, over their standard deviation, still have mean 0 and variance 1."""
+def test_velocities_keep_their_law(
+    kind: str, make_layer: Any, make_flow: Any, make_swarm: Any, nobody: Any
+) -> None:
+    """After half an hour vertical velocities, over their standard deviation, have mean 0 and variance 1."""
     layer = make_layer(kind)
     z_m = np.random.default_rng(4).uniform(0.0, layer.mixing_height_m, COUNT)
     swarm = make_swarm(np.full(COUNT, 3000.0), np.full(COUNT, 2000.0), z_m)
@@ -49,7 +54,7 @@ def test_velocities_keep_their_law(kind, make_layer, make_flow, make_swarm, nobo
     assert swarm.particles[:, W].var() == pytest.approx(1.0, abs=0.03)
 
 
-def test_spread_follows_taylor(make_layer, make_flow, make_swarm, nobody):
+def test_spread_follows_taylor(make_layer: Any, make_flow: Any, make_swarm: Any, nobody: Any) -> None:
     """In homogeneous turbulence the variance is 2 s2 T2 (t/T - 1 + exp(-t/T)) (Taylor 1921), within 3 %."""
     flow = make_flow(make_layer("neutral"))
     flow.table[:] = flow.table[int(100.0 / LEVEL_M)]
@@ -66,7 +71,9 @@ def test_spread_follows_taylor(make_layer, make_flow, make_swarm, nobody):
             assert swarm.particles[:, axis].astype(float).var() == pytest.approx(expected, rel=0.03)
 
 
-def test_steps_do_not_lead_out_of_the_minute_by_more_than_one(make_layer, make_flow, make_swarm, nobody):
+def test_steps_do_not_lead_out_of_the_minute_by_more_than_one(
+    make_layer: Any, make_flow: Any, make_swarm: Any, nobody: Any
+) -> None:
     """Age is time flown: after n minutes it is n minutes and at most one step."""
     flow = make_flow(make_layer("neutral"))
     swarm = make_swarm(np.full(100, 3000.0), np.full(100, 2000.0), np.linspace(0.0, 400.0, 100))
@@ -79,7 +86,9 @@ def test_steps_do_not_lead_out_of_the_minute_by_more_than_one(make_layer, make_f
         assert swarm.particles[:, AGE] == pytest.approx(minute * MINUTE_S + ahead_s, abs=0.01)
 
 
-def test_a_particle_waits_for_its_release(make_layer, make_flow, make_swarm, nobody):
+def test_a_particle_waits_for_its_release(
+    make_layer: Any, make_flow: Any, make_swarm: Any, nobody: Any
+) -> None:
     """What is released in 90 s does not move in this minute and flies for half of the next."""
     flow = make_flow(make_layer("neutral"))
     swarm = make_swarm(np.full(1, 3000.0), np.full(1, 2000.0), np.full(1, 50.0))
@@ -92,7 +101,9 @@ def test_a_particle_waits_for_its_release(make_layer, make_flow, make_swarm, nob
     assert 30.0 <= swarm.particles[0, AGE] < 38.1
 
 
-def test_only_what_leaves_the_map_or_grows_old_is_lost(make_layer, make_flow, make_swarm, nobody):
+def test_only_what_leaves_the_map_or_grows_old_is_lost(
+    make_layer: Any, make_flow: Any, make_swarm: Any, nobody: Any
+) -> None:
     """Particles inside stay; those blown out and those too old go, and the others keep their order."""
     flow = make_flow(make_layer("neutral", (30.0, 0.0)))
     x_m = np.array([100.0, 6399.0, 200.0, 300.0])
@@ -106,7 +117,9 @@ def test_only_what_leaves_the_map_or_grows_old_is_lost(make_layer, make_flow, ma
     assert list(swarm.particles[:2, -1]) == [1.0, 4.0]
 
 
-def test_above_the_mixing_height_stays_above(make_layer, make_flow, make_swarm, nobody):
+def test_above_the_mixing_height_stays_above(
+    make_layer: Any, make_flow: Any, make_swarm: Any, nobody: Any
+) -> None:
     """Nothing crosses the mixing height, from either side."""
     layer = make_layer("stable")
     swarm = make_swarm(np.full(2000, 3000.0), np.full(2000, 2000.0), np.repeat([100.0, 250.0], 1000))
@@ -118,7 +131,7 @@ def test_above_the_mixing_height_stays_above(make_layer, make_flow, make_swarm, 
     assert np.all(swarm.particles[1000:, Z] >= layer.mixing_height_m)
 
 
-def test_the_normal_values_are_normal():
+def test_the_normal_values_are_normal() -> None:
     """4096 values stand for the normal law: mean 0, variance 1, kurtosis 3 within the lost tails."""
     values = chance(0).normal.astype(float)
     assert values.mean() == pytest.approx(0.0, abs=1e-6)
