@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.log.cosigning import AddCheckpoint, encode_add_checkpoint, parse_add_checkpoint
+from pipeline.log.cosigning import (
+    SIZE_CONTENT_TYPE,
+    AddCheckpoint,
+    encode_add_checkpoint,
+    parse_add_checkpoint,
+)
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
 
@@ -76,3 +81,8 @@ def test_63_hashes_are_read() -> None:
     """The bound is the specification's."""
     body = b"old 1\n" + (LINE + b"\n") * 63 + b"\n" + NOTE
     assert len(parse_add_checkpoint(body).proof) == 63
+
+
+def test_the_content_type_of_a_size_is_the_specifications() -> None:
+    """By it a log tells "ask again from this size" from an alarm."""
+    assert SIZE_CONTENT_TYPE == "text/x.tlog.size"
