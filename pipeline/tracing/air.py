@@ -148,7 +148,7 @@ def _average(observations: Observations, above: Floats, settings: Settings) -> _
     return _Averages(
         y=np.asarray(np.bincount(target, weight * value), np.float64),
         sensor=of_sensor,
-        at_s=in_block * length,
+        at_s=np.asarray(in_block * length, np.float64),
         first=np.append(np.unique(of_sensor, return_index=True)[1], key.size).astype(np.int64),
         arrivals_s=arrivals,
         first_reading=np.append(index, order.size).astype(np.int64),

@@ -161,7 +161,7 @@ class Resending:
         self._receipts = receipts
         self._turn = 0
 
-    async def receive(self, limit: int, _gather_s: float) -> Sequence[Delivery]:
+    async def receive(self, limit: int, gather_s: float) -> Sequence[Delivery]:  # noqa: ARG002
         await asyncio.sleep(0.01)
         enrolled = self._receipts.known >= self._sent.enrolments.keys()
         wanted = self._sent.readings if enrolled else self._sent.enrolments

@@ -44,7 +44,7 @@ def observe(values: Floats) -> Observations:
     sensors = np.column_stack((PLACES, np.full(len(PLACES), 2.0)))
     names = tuple(f"s{j}" for j in range(len(PLACES)))
     sensor = np.tile(np.arange(len(PLACES)), MINUTES)
-    start = np.repeat(60.0 * np.arange(MINUTES), len(PLACES))
+    start = np.asarray(np.repeat(60.0 * np.arange(MINUTES), len(PLACES)), np.float64)
     return Observations(names, sensors, sensor, start, np.full(start.size, 60.0), noisy.T.ravel())
 
 

@@ -152,7 +152,7 @@ def test_cctv(shared: Path) -> None:
     assert len(vectors) == 914
     for vector in vectors:
         public_key, signature = bytes.fromhex(vector["key"]), bytes.fromhex(vector["sig"])
-        flags = set(vector["flags"] or ())
+        flags: set[str] = set(vector["flags"] or [])
         assert refusal(public_key, vector["msg"].encode(), signature) is cctv_verdict(flags), vector["number"]
 
 

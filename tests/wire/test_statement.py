@@ -193,8 +193,9 @@ def test_statements_survive(
     parser = StatementParser()
     assert parser.parse(raw) == statement
     assert parser.parse(raw) == statement
+    later_fields: dict[str, Any] = fields | {"sequence": 7}
     later = sign_statement(
-        SIGNER, issuer=issuer, subject=subject, content_type=CONTENT_ENROLMENT, **fields | {"sequence": 7}
+        SIGNER, issuer=issuer, subject=subject, content_type=CONTENT_ENROLMENT, **later_fields
     )
     assert parser.parse(later) == parse_statement(later)
 
@@ -217,11 +218,12 @@ def test_the_fast_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     parser.parse(longer_sequence)
     parser.parse(build.statement(chain=[1700000000, 255, bytes(32)]))
     assert general == [longer_sequence]
-    for changes in (
+    other: list[dict[str, Any]] = [
         {"chain": [1700000001, 3, PREVIOUS]},
         {"claims": {1: ISSUER, 2: "b"}},
         {"kid": b"anotherk"},
-    ):
+    ]
+    for changes in other:
         parser.parse(build.statement(**changes))
         assert len(general) == 2
         general.pop()
