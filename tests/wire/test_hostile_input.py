@@ -224,16 +224,16 @@ WORST = {name: raw[:16384] for name, raw in WORST.items()}
 @pytest.mark.serial
 @pytest.mark.parametrize("reader", sorted(READERS))
 def test_the_worst_input_takes_less_than_10_ms(reader: str) -> None:
-    """The best of three: what the input costs, and not what else the machine does."""
+    """The best of nine, in processor time: what the input costs, and not what else the machine does."""
     read = READERS[reader]
     slowest = {}
     for name, raw in WORST.items():
         times = []
-        for _ in range(3):
-            started = time.perf_counter()
+        for _ in range(9):
+            started = time.process_time()
             with contextlib.suppress(VerificationError):
                 read(raw)
-            times.append(time.perf_counter() - started)
+            times.append(time.process_time() - started)
         slowest[name] = min(times)
     assert max(slowest.values()) < 0.010, {
         name: f"{1000 * s:.1f} ms" for name, s in slowest.items() if s > 0.01
@@ -244,6 +244,7 @@ HUNGRY = ("take_in", "decode_pack", "decode_receipts", "record_count")  # They c
 
 
 @pytest.mark.serial
+@pytest.mark.timeout(300)  # Tracing every allocation takes its time.
 def test_the_worst_input_takes_little_memory() -> None:
     """At most 4 MiB at any time, and nothing is kept of it."""
     for reader in HUNGRY:

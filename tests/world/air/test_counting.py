@@ -1,5 +1,7 @@
 """Counting particles: each counts as one, wherever it is, and a beam is the mean of its points."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,12 +13,12 @@ GRID = grid.over(6000.0, 4000.0)
 
 
 def row(receptor: Receptor) -> np.ndarray:
-    return watch([receptor], GRID).receptors[0]
+    return np.asarray(watch([receptor], GRID).receptors[0])
 
 
 @pytest.mark.parametrize("z_m", [0.5, 5.0, 30.0])
 @pytest.mark.parametrize(("h_m", "v_m"), [(12.0, 3.0), (80.0, 20.0)])
-def test_a_particle_counts_once(z_m, h_m, v_m):
+def test_a_particle_counts_once(z_m: Any, h_m: Any, v_m: Any) -> None:
     """Summed over all places a particle may be in above the ground, its weights times volume are 1."""
     receptor = row(Receptor("r", 1000.0, 1000.0, z_m))
     steps = 40
@@ -32,7 +34,7 @@ def test_a_particle_counts_once(z_m, h_m, v_m):
     assert total * volume == pytest.approx(1.0, rel=0.01)
 
 
-def test_nothing_counts_from_outside():
+def test_nothing_counts_from_outside() -> None:
     """Beyond its half-widths a particle does not count."""
     receptor = row(Receptor("r", 1000.0, 1000.0, 10.0))
     assert kernel(receptor, (1049.0, 1000.0, 10.0), 50.0, 5.0) > 0.0
@@ -41,7 +43,7 @@ def test_nothing_counts_from_outside():
 
 
 @pytest.mark.parametrize("place_m", [(1100.0, 1030.0, 4.0), (995.0, 1005.0, 5.0), (1340.0, 1180.0, 6.0)])
-def test_a_beam_is_the_mean_of_its_points(place_m):
+def test_a_beam_is_the_mean_of_its_points(place_m: Any) -> None:
     """Along the beam the closed form equals the mean of four hundred points on it."""
     start, end = (1000.0, 1000.0, 4.0), (1300.0, 1200.0, 6.0)
     beam = row(Receptor("b", *start, end_m=end))
@@ -52,7 +54,7 @@ def test_a_beam_is_the_mean_of_its_points(place_m):
     assert kernel(beam, place_m, 60.0, 10.0) == pytest.approx(mean, rel=0.01, abs=1e-9)
 
 
-def test_every_cell_knows_the_receptors_it_can_reach():
+def test_every_cell_knows_the_receptors_it_can_reach() -> None:
     """A particle with the largest volume anywhere near a receptor is in a cell that is watched for it."""
     receptors = [
         Receptor("r", 1510.0, 1490.0, 3.0),

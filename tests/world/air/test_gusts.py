@@ -1,5 +1,7 @@
 """Gusts: correlated over 50-500 m and 1-30 min, of the strength asked for, conserving mass."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def field() -> np.ndarray:
     return np.stack([gusts.advance(60.0)[::4, ::4] for _ in range(720)])
 
 
-def test_no_air_is_made(field):
+def test_no_air_is_made(field: Any) -> None:
     """What flows into a cell flows out of it."""
     gusts = GustField(Gusts(), GRID, 12).advance(60.0)
     west, east, south, north = np.moveaxis(gusts, 2, 0)
@@ -26,14 +28,14 @@ def test_no_air_is_made(field):
     assert np.array_equal(north[:, :-1], south[:, 1:])
 
 
-def test_strength(field):
+def test_strength(field: Any) -> None:
     """Either component has mean 0 and standard deviation 1, over place and time."""
     for component in (field[..., 0], field[..., 2]):
         assert component.std() == pytest.approx(1.0, abs=0.06)
         assert abs(component.mean()) < 0.05
 
 
-def test_neighbours_share_gusts_and_others_do_not(field):
+def test_neighbours_share_gusts_and_others_do_not(field: Any) -> None:
     """Over 100 m more than half is shared, over 2 km next to nothing."""
 
     def correlation(cells: int) -> float:
@@ -46,7 +48,7 @@ def test_neighbours_share_gusts_and_others_do_not(field):
     assert abs(correlation(20)) < 0.15
 
 
-def test_gusts_last_for_minutes(field):
+def test_gusts_last_for_minutes(field: Any) -> None:
     """A minute later most is still there, after ten minutes a quarter, after two hours next to nothing."""
 
     def correlation(minutes: int) -> float:
@@ -58,7 +60,7 @@ def test_gusts_last_for_minutes(field):
 
 
 @pytest.mark.parametrize(("length_m", "time_s"), [(50.0, 60.0), (500.0, 1800.0)])
-def test_one_length_and_one_life(length_m, time_s):
+def test_one_length_and_one_life(length_m: Any, time_s: Any) -> None:
     """Gusts of one kind have fallen to 1/e over their own length (mean of all ways) and in their own life."""
     gusts = GustField(Gusts(length_m=(length_m, length_m * 1.001), time_s=(time_s, time_s * 1.001)), GRID, 13)
     steps = 60
@@ -72,7 +74,7 @@ def test_one_length_and_one_life(length_m, time_s):
     assert later == pytest.approx(np.exp(-1.0), abs=0.12)
 
 
-def test_the_same_seed_gives_the_same_bytes():
+def test_the_same_seed_gives_the_same_bytes() -> None:
     """Gusts follow from the seed."""
     one, same, other = (GustField(Gusts(), GRID, seed).advance(60.0).tobytes() for seed in (1, 1, 2))
     assert one == same

@@ -1,6 +1,7 @@
 """Streets, quarters and buildings: they turn, shelter and send back the wind, and make no air."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +24,11 @@ def divergence(faces: np.ndarray) -> np.ndarray:
     upper = np.concatenate([lower[:, :, 1:], np.zeros_like(lower[:, :, :1])], axis=2)
     assert np.all(lower[:, :, 0] == 0.0)
     sides = (np.roll(west, -1, 0) - west + np.roll(south, -1, 1) - south) / grid.CELL_M
-    return sides + (upper - lower) / LAYER_M
+    return np.asarray(sides + (upper - lower) / LAYER_M)
 
 
 @pytest.mark.parametrize("towards", [0.0, 0.6, 2.0, 4.5])
-def test_no_air_is_made(towards):
+def test_no_air_is_made(towards: Any) -> None:
     """Around a hall, a street and quarters, each cell gets as much air as it gives."""
     config = replace(SMALL, streets=(Street(0.0, 600.0, 1200.0, 600.0),))
     faces = disturbance(config, [HALL], turning(config, GRID), GRID, towards)
@@ -35,13 +36,13 @@ def test_no_air_is_made(towards):
     assert np.abs(divergence(faces)).max() < 1e-6
 
 
-def test_the_mean_profile_is_kept():
+def test_the_mean_profile_is_kept() -> None:
     """What is taken in one place is given back in others: no layer is slower as a whole."""
     faces = disturbance(SMALL, [HALL], turning(SMALL, GRID), GRID, 1.0)
     assert np.abs(faces.mean(axis=(0, 1))).max() < 1e-6
 
 
-def test_behind_a_building_the_air_stands_still():
+def test_behind_a_building_the_air_stands_still() -> None:
     """Eastward wind: in the lee hardly any is left, farther on it is still slower than ahead."""
     faces = disturbance(SMALL, [HALL], OPEN, GRID, 0.0)
     ground = faces[:, :, 0, 0]
@@ -56,7 +57,7 @@ def test_behind_a_building_the_air_stands_still():
     assert abs(added(100.0)) < 0.05
 
 
-def test_streets_turn_the_wind_along_them():
+def test_streets_turn_the_wind_along_them() -> None:
     """A wind across a street is weaker in it, a wind along it is not."""
     config = replace(SMALL, streets=(Street(0.0, 412.0, 1200.0, 412.0, width_m=40.0),))
     row = int((412.0 - GRID.y0_m) / grid.CELL_M)
@@ -67,7 +68,7 @@ def test_streets_turn_the_wind_along_them():
     assert abs(along.mean()) < 0.02
 
 
-def test_a_wind_between_two_prepared_ones_is_their_mixture():
+def test_a_wind_between_two_prepared_ones_is_their_mixture() -> None:
     """Streets act linearly: for any direction the mixture equals the field prepared for it."""
     config = replace(SMALL, streets=(Street(0.0, 412.0, 1200.0, 412.0),))
     mixed = Obstacles(config, [], GRID).at((3.0 * np.cos(0.5), 3.0 * np.sin(0.5)))
@@ -76,7 +77,7 @@ def test_a_wind_between_two_prepared_ones_is_their_mixture():
     assert np.abs(divergence(mixed)).max() < 3.0 * 3e-4
 
 
-def test_buildings_keep_off():
+def test_buildings_keep_off() -> None:
     """No building stands in a street, on another, or near what is to be kept clear."""
     config = AirConfig(streets=(Street(0.0, 2000.0, 6000.0, 2000.0), Street(900.0, 0.0, 900.0, 4000.0)))
     clear = [(3000.0, 1000.0, 300.0), (5000.0, 3000.0, 10.0)]

@@ -22,7 +22,7 @@ def uniform(wind_m_s: float, sigma_w_m_s: float) -> np.ndarray:
     return rows
 
 
-def test_two_thirds_law():
+def test_two_thirds_law() -> None:
     """Far downwind in a steady wind, rise is (3 F / (2 b^2 U^3))^(1/3) x^(2/3), b the entrainment across.
 
     Bent-over, buoyancy-dominated, neutral (Hoult, Fay and Forney 1969); F is the buoyancy flux over pi.
@@ -37,7 +37,7 @@ def test_two_thirds_law():
     assert after_s == pytest.approx(away_m / wind_m_s, rel=0.1)
 
 
-def test_what_rises_more():
+def test_what_rises_more() -> None:
     """Plumes rise higher in weaker wind, weaker turbulence and when hotter; cold jets hardly rise at all."""
     profile = uniform(4.0, 0.6)
 
@@ -51,7 +51,7 @@ def test_what_rises_more():
     assert 0.0 <= rise_m(replace(STACK, temperature_c=15.0), profile) < 0.7 * ordinary
 
 
-def test_an_inversion_stops_it():
+def test_an_inversion_stops_it() -> None:
     """A plume that meets the mixing height is slowed by the stable air above it."""
     rows = uniform(3.0, 0.3)
     free = follow(STACK, 50.0, 15.0, NEUTRAL, rows)[1]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import atan2, degrees, hypot
+from typing import Any
 
 import pytest
 
@@ -35,19 +36,19 @@ def from_deg(wind_m_s: tuple[float, float]) -> float:
 @pytest.mark.parametrize(
     ("comes_from_deg", "goes_to"), [(0, (0, -1)), (90, (-1, 0)), (180, (0, 1)), (270, (1, 0)), (360, (0, -1))]
 )
-def test_wind_from_the_north_blows_south(comes_from_deg, goes_to):
+def test_wind_from_the_north_blows_south(comes_from_deg: Any, goes_to: Any) -> None:
     """Directions are where the wind comes from, clockwise from north; velocities are where it goes."""
     assert velocity(1.0, comes_from_deg) == pytest.approx(goes_to, abs=1e-12)
 
 
-def test_a_steady_wind_stays():
+def test_a_steady_wind_stays() -> None:
     """With nothing to disturb it, speed and direction are those of the configuration."""
     for wind_m_s in blow(STEADY, 1, 1500):
         assert hypot(*wind_m_s) == pytest.approx(3.0)
         assert from_deg(wind_m_s) == pytest.approx(200.0)
 
 
-def test_fronts_veer_for_good():
+def test_fronts_veer_for_good() -> None:
     """Every front turns the wind clockwise by its own angle, which stays; the stronger wind fades."""
     config = replace(STEADY, fronts_per_day=(1.0, 1.0), front_veer_deg=(50.0, 50.0), front_speed=(1.5, 1.5))
     winds = blow(config, 3, 5 * 1440)
@@ -62,7 +63,7 @@ def test_fronts_veer_for_good():
     assert max(hypot(*wind) for wind in winds) > 4.0
 
 
-def test_calms_end_the_wind():
+def test_calms_end_the_wind() -> None:
     """In a calm the speed is the calm's, before and after it the ordinary one."""
     config = replace(STEADY, calms_per_day=(2.0, 2.0), calm_s=(3600.0, 3600.0), calm_speed_m_s=(0.4, 0.4))
     speeds = [hypot(*wind_m_s) for wind_m_s in blow(config, 5, 4 * 1440)]
@@ -74,7 +75,7 @@ def test_calms_end_the_wind():
     assert between <= 2.0 * calm * CALM_RAMP_S / (3600.0 - 2.0 * CALM_RAMP_S) + 2.0
 
 
-def test_the_wandering_has_its_deviation_and_memory():
+def test_the_wandering_has_its_deviation_and_memory() -> None:
     """Over a month the direction has the deviation that is set, and forgets it within hours."""
     config = replace(STEADY, wander_sd_deg=10.0, wander_time_s=3600.0)
     angles = [from_deg(wind_m_s) - 200.0 for wind_m_s in blow(config, 6, 30 * 1440)]
@@ -86,7 +87,7 @@ def test_the_wandering_has_its_deviation_and_memory():
     assert lagged == pytest.approx(0.607, abs=0.08)
 
 
-def test_the_same_seed_blows_the_same_wind():
+def test_the_same_seed_blows_the_same_wind() -> None:
     """Wind follows from the seed alone, and another seed blows another."""
     assert blow(Wind(), 7, 300) == blow(Wind(), 7, 300)
     assert blow(Wind(), 7, 300) != blow(Wind(), 8, 300)
