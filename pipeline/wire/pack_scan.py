@@ -51,7 +51,7 @@ def _encode_text(text: str) -> bytes:
     return cbor.encode_head(3, len(raw)) + raw
 
 
-_HEADS = tuple(cbor.encode_head(4, records) for records in range(RECORDS_MAX + 1))
+_HEADS = {size: cbor.encode_head(4, size) for size in range(1, RECORDS_MAX + 1)}
 _BASE_UNITS = frozenset({b"", *(_encode_text(quantity.unit) for quantity in QUANTITIES.values())})
 
 
@@ -70,12 +70,7 @@ def scan_pack(payload: bytes, issuer: str) -> Places | None:
     head, map_head, key, time, version, base_name, base_time, base_unit = first.groups(b"")
     rest = _NEXT.findall(payload, first.end())
     size = 1 + len(rest)
-    if (
-        size > RECORDS_MAX
-        or head != _HEADS[size]
-        or base_name != _base_name(issuer)
-        or base_unit not in _BASE_UNITS
-    ):
+    if head != _HEADS.get(size) or base_name != _base_name(issuer) or base_unit not in _BASE_UNITS:
         return None
     # Without its base fields the first record looks like any other.
     map_head = bytes((map_head[0] - 1 - bool(version) - bool(base_time) - bool(base_unit),))

@@ -139,6 +139,22 @@ def test_the_limits_are_the_documented_ones() -> None:
     assert refused.value.reason is Reason.SEQUENCE_OLD
 
 
+def test_both_sides_of_an_equivocation_are_remembered_equally_long() -> None:
+    """At 256 sequences either statement of the first is still a duplicate; one later both are too old."""
+    sequences = EpochSequences()
+    sequences.place(0, hash_of(0))
+    assert sequences.place(0, hash_of("other")) is Place.EQUIVOCATION
+    for sequence in range(1, REMEMBERED):
+        sequences.place(sequence, hash_of(sequence))
+    assert sequences.place(0, hash_of(0)) is Place.DUPLICATE
+    assert sequences.place(0, hash_of("other")) is Place.DUPLICATE
+    sequences.place(REMEMBERED, hash_of(REMEMBERED))
+    for leaf_hash in (hash_of(0), hash_of("other")):
+        with pytest.raises(VerificationError) as refused:
+            sequences.place(0, leaf_hash)
+        assert refused.value.reason is Reason.SEQUENCE_OLD
+
+
 def test_memory_is_bounded() -> None:
     """However far apart sequences are, a signer's epoch takes 8 kB of hashes; others older than 256 go."""
     sequences = EpochSequences()
@@ -207,6 +223,17 @@ def test_a_third_statement_under_one_identity_is_refused() -> None:
         sequences.place(0, hash_of(3))
     assert refused.value.reason is Reason.EQUIVOCATION
     assert sequences.find(0) == hash_of(1)
+
+
+def test_a_contradiction_is_remembered_as_long_as_its_sequence() -> None:
+    """At the last sequence of the window both statements are still duplicates: no third leaf comes of it."""
+    sequences = EpochSequences()
+    for sequence in range(REMEMBERED):
+        sequences.place(sequence, hash_of(sequence))
+        if sequence == 0:
+            assert sequences.place(0, hash_of("other")) is Place.EQUIVOCATION
+    assert sequences.place(0, hash_of("other")) is Place.DUPLICATE
+    assert sequences.place(0, hash_of(0)) is Place.DUPLICATE
 
 
 def test_an_epoch_before_all_four_is_taken_up_once_and_not_remembered() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -176,18 +177,18 @@ def spoiled(raw: bytes) -> bytes:
     return raw[:-1] + bytes([raw[-1] ^ 1])
 
 
-def big(entries: int) -> dict[str, bytes]:
-    """A log of many small blocks in two shards."""
+@cache
+def big() -> Mapping[str, bytes]:
+    """A log of 515 entries, small blocks in two shards."""
     log = Log()
     log.enrol_next(4)
-    for number in range(entries - 2):
+    for number in range(513):
         device = log.devices[number % 4]
         log.add(device.shard, [device.read()])
     log.publish()
     return log.files
 
 
-BIG = big(515)
 BIG_TILES = [
     "tile/0/000",
     "tile/0/001",
@@ -201,9 +202,9 @@ BIG_TILES = [
 
 def test_a_log_of_several_tiles_is_clean() -> None:
     """Two full tiles, a partial one, and one above; progress bundle by bundle."""
-    assert sorted(path for path in BIG if path.startswith("tile")) == BIG_TILES
+    assert sorted(path for path in big() if path.startswith("tile")) == BIG_TILES
     heard: list[tuple[int, int]] = []
-    check = LogCheck(BIG.get, POLICY, AUTHORITIES)
+    check = LogCheck(big().get, POLICY, AUTHORITIES)
     assert list(check.run(lambda done, size: heard.append((done, size)))) == []
     assert heard == [(256, 515), (512, 515), (515, 515)]
     assert check.tally == Tally(size=515, blocks=514, statements=517)
@@ -213,7 +214,7 @@ def test_a_log_of_several_tiles_is_clean() -> None:
 @pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
 def test_a_wrong_tile_or_bundle_is_the_one_place_named(path: str, damage: str) -> None:
     """Full or partial, of any level, the first, with the genesis in it, or a later one."""
-    files = dict(BIG)
+    files = dict(big())
     data = files.pop(path)
     if damage == "flip":
         files[path] = data[:100] + bytes([data[100] ^ 4]) + data[101:] if len(data) > 100 else spoiled(data)
@@ -227,7 +228,7 @@ def test_a_wrong_tile_or_bundle_is_the_one_place_named(path: str, damage: str) -
 
 def test_a_lost_bundle_hides_nothing_behind_it() -> None:
     """Not a damaged body of a later entry, nor a break of a later link."""
-    files = dict(BIG)
+    files = dict(big())
     del files["tile/entries/001"]
     body = files["block/1/256"]
     files["block/1/256"] = spoiled(body)
@@ -236,7 +237,7 @@ def test_a_lost_bundle_hides_nothing_behind_it() -> None:
 
 def test_two_wrong_partial_tiles_are_laid_to_the_checkpoint() -> None:
     """Which of them is wrong cannot be told any more; that something is, can."""
-    files = dict(BIG)
+    files = dict(big())
     for path in ("tile/0/002.p/3", "tile/1/000.p/2"):
         files[path] = spoiled(files[path])
     assert found(files) == [("checkpoint", "root_mismatch")]
@@ -244,10 +245,10 @@ def test_two_wrong_partial_tiles_are_laid_to_the_checkpoint() -> None:
 
 def test_partial_files_may_be_gone_once_there_is_the_full_one() -> None:
     """tlog-tiles allows it; the full one begins the same."""
-    files = {path: data for path, data in BIG.items() if not path.endswith(".p/3")}
+    files = {path: data for path, data in big().items() if not path.endswith(".p/3")}
     appender = TileAppender()
     longer = Log()
-    longer.entries = entries_of(BIG) + [b"more"] * 300
+    longer.entries = entries_of(big()) + [b"more"] * 300
     full = appender.append(longer.entries)
     files |= {path: full[path] for path in ("tile/0/002", "tile/entries/002")}
     assert found(files) == []
@@ -256,7 +257,7 @@ def test_partial_files_may_be_gone_once_there_is_the_full_one() -> None:
 
 
 def entries_of(files: Mapping[str, bytes]) -> list[bytes]:
-    """All entries of BIG, out of its bundles."""
+    """All entries of the big log, out of its bundles."""
     entries = []
     for path in ("tile/entries/000", "tile/entries/001", "tile/entries/002.p/3"):
         data, at = files[path], 0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.wire.pack_scan import scan_pack
 from pipeline.wire.reasons import Reason
-from pipeline.wire.senml import decode_pack
+from pipeline.wire.senml import Record, decode_pack, encode_pack
 from tests.wire import reference
 from tests.wire.test_senml import BASE_NAME, ISSUER, PACKS, Pack, T, packs, refusal, resolve, same
 
@@ -98,6 +98,29 @@ def test_the_fast_way_agrees_with_the_general_one(pack: Pack, at: int, drop: int
     assert [quantity.name for quantity in places.quantities] == [name for name, *_ in expected]
     assert repr(places.times_s) == repr([time_s for *_, time_s in expected])
     assert same(decode_pack(payload, ISSUER), expected)
+
+
+EDGES = [
+    [Record("speed", "m/s", 1.0, 2.0**28)],
+    [Record("speed", "m/s", 1.0, 2.0**33 - 1)],
+    [Record("speed", "m/s", 1.0, 2.0**28), Record("speed", "m/s", 1.0, 2.0**28 + 1)],
+    [Record("speed", "m/s", 1.0, 2.0**33 - 2), Record("speed", "m/s", 1.0, 2.0**33 - 1)],
+    [Record("speed", "m/s", 1.0, float(T)), Record("queue", "m", 1.0, float(T))],
+    [
+        Record("ph", "pH", 1.0, float(T)),
+        Record("rain", "mm", 1.0, float(T)),
+        Record("lon", "lon", 1.0, T + 1.0),
+    ],
+    [Record("speed", "m/s", 1.0, T + float(second)) for second in range(256)],
+]
+
+
+@pytest.mark.parametrize("records", EDGES)
+def test_what_we_write_goes_the_fast_way(records: list[Record]) -> None:
+    """At the edges of time and number, of primary and of secondary units."""
+    payload = encode_pack(ISSUER, records)
+    assert scan_pack(payload, ISSUER) is not None
+    assert decode_pack(payload, ISSUER) == records
 
 
 def test_oversize_packs_do_not_go_the_fast_way() -> None:

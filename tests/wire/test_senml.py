@@ -133,6 +133,8 @@ PACKS: list[tuple[object, Reason | None]] = [
     ("pack", Reason.PACK_SHAPE),
     ([first(), *[more(n="pm10", v=1, t=k) for k in range(255)]], None),
     ([first(), *[more(n="pm10", v=1, t=k) for k in range(256)]], Reason.PACK_SHAPE),
+    ([first(u="ug/m3"), *[more(n="pm10", v=1, t=k) for k in range(255)]], None),
+    ([first(u="ug/m3"), *[more(n="pm10", v=1, t=k) for k in range(256)]], Reason.PACK_SHAPE),
     ([[]], Reason.PACK_LABEL),
     ([first(), 0], Reason.PACK_LABEL),
     ([first(bv=1)], Reason.PACK_LABEL),
@@ -198,6 +200,7 @@ PACKS: list[tuple[object, Reason | None]] = [
     ([first(v=[1])], Reason.PACK_VALUE),
     ([first(vb=True)], Reason.PACK_VALUE),
     ([first(v=None, vb=True)], Reason.PACK_VALUE),
+    ([first(u="ug/m3", vb=True, t=0)], Reason.PACK_VALUE),  # Every label that there is.
     ([first(v=2**64 - 1)], None),
     ([first(v=-(2**64))], None),
     ([first(n="door", bu="/", v=None, vb=True)], None),

@@ -212,7 +212,8 @@ def test_the_fast_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject_under_test, "parse_statement", count)
     for sequence in (0, 4, 5, 23):
         parser.parse(build.statement(chain=[1700000000, sequence, bytes(32)]))
-    parser.parse(build.statement(b"\x80" * 300, chain=[1700000000, 9, bytes(32)]))
+    for size in (0, 23, 24, 255, 256, 16000):
+        parser.parse(build.statement(b"\x80" * size, chain=[1700000000, 9, bytes(32)]))
     assert general == []
     longer_sequence = build.statement(chain=[1700000000, 24, bytes(32)])  # Another length of the header.
     parser.parse(longer_sequence)
