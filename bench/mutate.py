@@ -1,11 +1,11 @@
 """Change the code a little, many times over, and see whether the tests notice.
 
-    python bench/mutate.py pipeline/log --tests tests/log
+    python bench/mutate.py pipeline/log --tests tests/log tests/verify
 
-makes every mutant of every module in the folder, one at a time, and runs the tests against each: first those
-in files named after the module, then those that import it, then all others. A mutant that no test notices
-survives; it is printed with its place and its change, and docs/mutation.md says why it may live. Exit 1 below
-the goal.
+makes every mutant of every module in the folder, one at a time, and runs against each the tests that reach
+the changed function: first those in files named after the module, then all others, the shortest first. A
+mutant that no test notices survives; it is printed with its place and its change, and docs/mutation.md says
+why it may live. Exit 1 below the goal.
 
 The code on disk is never touched: a mutant lives in a forked process that imports it instead of the original.
 """
@@ -18,15 +18,16 @@ import importlib.machinery
 import importlib.util
 import os
 import resource
+import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
+from multiprocessing import Pipe, get_context
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
+from typing import cast
 
 import hypothesis
 import pytest
@@ -41,8 +42,9 @@ hypothesis.settings.register_profile(
 
 GOAL = 0.9
 PRELOADED = ("cbor2", "nacl.bindings", "pydantic")  # Once here, so that no mutant has to.
-MEMORY_MAX = 4 << 30
-TIMEOUT_S = 60
+MEMORY_MAX = 2 << 30
+TIMEOUT_S = 300  # A mutant that loops is ended sooner, by its processor time.
+COLLECTING_MAX_S = 20
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -73,12 +75,16 @@ OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 JUNCTIONS: dict[type[ast.boolop], type[ast.boolop]] = {ast.And: ast.Or, ast.Or: ast.And}
 
 
+Function = tuple[Path, str]  # Module and qualified name.
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One changed module."""
 
     module: str
     path: Path
+    function: Function | None  # None where every test may notice.
     line: int
     change: str
     tree: ast.Module
@@ -91,6 +97,7 @@ def mutants_of(path: Path) -> list[Mutant]:
     """Return every mutant of a module."""
     module = ".".join(path.with_suffix("").parts)
     source = ast.parse(path.read_text(encoding="utf-8"))
+    functions = dict(_functions(source, ""))
     made = []
     for index, node in enumerate(_mutable(source)):
         for variant in range(len(list(_variants(node)))):
@@ -99,10 +106,22 @@ def mutants_of(path: Path) -> list[Mutant]:
             replacement = list(_variants(target))[variant]
             change = f"{_shown(node)}  ->  {_shown(replacement)}"
             _replace(tree, target, replacement)
-            made.append(
-                Mutant(module, path, getattr(node, "lineno", 0), change, ast.fix_missing_locations(tree))
-            )
+            function = (path, functions[node]) if node in functions else None
+            line = getattr(node, "lineno", 0)
+            made.append(Mutant(module, path, function, line, change, ast.fix_missing_locations(tree)))
     return made
+
+
+def _functions(tree: ast.Module | ast.ClassDef, prefix: str) -> Iterator[tuple[ast.AST, str]]:
+    """Yield each node within a function, and the function's qualified name."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield from _functions(node, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.FunctionDef) and "cache" not in "".join(
+            map(ast.unparse, node.decorator_list)
+        ):
+            # What a cache answers, a test reaches without a call.
+            yield from ((inner, prefix + node.name) for inner in ast.walk(node))
 
 
 def _mutable(tree: ast.Module) -> Iterator[ast.AST]:
@@ -246,25 +265,126 @@ class MutantLoader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self._mutant.tree, str(self._mutant.path), "exec"), module.__dict__)
 
 
-def run_tests(mutant: Mutant | None, files: Sequence[Path]) -> bool:
-    """Run test files in a forked process; tell whether all passed."""
-    if not files:
-        return True
+@dataclass(frozen=True)
+class Test:
+    """A test, and its processor time without any mutation."""
+
+    __test__ = False
+    name: str
+    path: Path
+    time_s: float
+
+
+class Reach:
+    """A pytest plugin: notes which functions each test reaches, and how long it takes.
+
+    What is reached while tests are collected or shared fixtures made counts for every test.
+    """
+
+    def __init__(self, modules: Sequence[Path]) -> None:
+        self._files = {str(path.resolve()): path for path in modules}
+        self._everywhere: set[Function] = set()
+        self._current = self._everywhere
+        self._tests: list[tuple[Test, set[Function]]] = []
+
+    def tests(self) -> dict[Function | None, list[Test]]:
+        """Return the tests that reach each function, and under None all that there are."""
+        by_function: dict[Function | None, list[Test]] = {None: []}
+        for test, reached in self._tests:
+            for function in reached | self._everywhere | {None}:
+                by_function.setdefault(function, []).append(test)
+        return by_function
+
+    def trace(self, frame: FrameType, _event: str, _arg: object) -> None:
+        """Note a call. Nothing inside the function is traced."""
+        path = self._files.get(frame.f_code.co_filename)
+        if path is not None:
+            self._current.add((path, frame.f_code.co_qualname.split(".<locals>")[0]))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Note a test's calls and its processor time."""
+        self._current = reached = set[Function]()
+        start = time.process_time()
+        try:
+            return (yield)
+        finally:
+            self._tests.append((Test(item.nodeid, item.path, time.process_time() - start), reached))
+            self._current = self._everywhere
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
+        """Note what a shared fixture calls as reached by every test."""
+        before = self._current
+        if fixturedef.scope != "function":
+            self._current = self._everywhere
+        try:
+            return (yield)
+        finally:
+            self._current = before
+
+
+class Selection:
+    """A pytest plugin: runs these tests, the shortest first, and ends a process that a mutant keeps busy."""
+
+    def __init__(self, tests: Sequence[Test]) -> None:
+        self._times = {test.name: test.time_s for test in tests}
+        signal.setitimer(signal.ITIMER_PROF, COLLECTING_MAX_S)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Choose and order."""
+        chosen = [item for item in items if item.nodeid in self._times]
+        items[:] = sorted(chosen, key=lambda item: self._times[item.nodeid])
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Give the test a multiple of its usual processor time; SIGPROF ends the process."""
+        signal.setitimer(signal.ITIMER_PROF, 2 + 10 * self._times[nodeid])
+
+
+def run_pytest(paths: Iterable[Path], plugin: object) -> int:
+    """Run test files, silently; return pytest's status."""
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    options = ["-x", "-q", "-m", "not serial", "-p", "no:cacheprovider", "-p", "no:anyio"]
+    options += ["--hypothesis-profile", "mutate"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # Of what is imported above.
+    return int(pytest.main([*options, *sorted(map(str, set(paths)))], [plugin]))
+
+
+def measure_tests(
+    modules: Sequence[Path], folders: Sequence[Path]
+) -> dict[Function | None, list[Test]] | None:
+    """Run all tests without any mutation; return those that reach each function, or None where one fails."""
+    receive, send = Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
+        try:
+            reach = Reach(modules)
+            sys.settrace(reach.trace)
+            status = run_pytest(folders, reach)
+            sys.settrace(None)
+            send.send(reach.tests() if status == 0 else None)
+        finally:
+            os._exit(0)
+    send.close()
+    try:
+        return cast("dict[Function | None, list[Test]] | None", receive.recv())
+    finally:
+        os.waitpid(child, 0)
+
+
+def all_pass(mutant: Mutant, tests: Sequence[Test]) -> bool:
+    """Run tests against a mutant in a forked process; tell whether all passed."""
     child = os.fork()
     if child == 0:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
         status = 1
         try:
-            if mutant is not None:
-                sys.meta_path.insert(0, MutantLoader(mutant))
-            options = ["-x", "-q", "-m", "not serial", "-p", "no:cacheprovider", "--timeout", "20"]
-            options += ["--hypothesis-profile", "mutate"]
-            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # Of what is imported above.
-            status = int(pytest.main([*options, *map(str, files)]))
+            sys.meta_path.insert(0, MutantLoader(mutant))
+            status = run_pytest((test.path for test in tests), Selection(tests))
         finally:
             os._exit(status)
     deadline = time.monotonic() + TIMEOUT_S
@@ -273,26 +393,16 @@ def run_tests(mutant: Mutant | None, files: Sequence[Path]) -> bool:
         if done:
             return status == 0
         time.sleep(0.01)
-    os.kill(child, 9)  # A mutant that never ends is noticed.
+    os.kill(child, signal.SIGKILL)  # A mutant that waits for ever is noticed.
     os.waitpid(child, 0)
     return False
 
 
-def tests_for(mutant: Mutant, tests: Path) -> list[list[Path]]:
-    """Return the test files in the order to try: named after the module, importing it, all others."""
-    tiers: list[list[Path]] = [[], [], []]
-    for path in sorted(tests.rglob("test_*.py")):
-        if mutant.path.stem in path.stem:
-            tiers[0].append(path)
-        else:
-            imports = f"from {mutant.module} import" in path.read_text(encoding="utf-8")
-            tiers[1 if imports else 2].append(path)
-    return tiers
-
-
-def survives(mutant: Mutant, tests: Path) -> bool:
-    """Tell whether no test notices a mutant."""
-    return all(run_tests(mutant, files) for files in tests_for(mutant, tests))
+def survives(mutant: Mutant, tests: Sequence[Test]) -> bool:
+    """Tell whether no test notices a mutant: first those in files named after the module, then all others."""
+    near = [test for test in tests if mutant.path.stem in test.path.stem]
+    far = [test for test in tests if mutant.path.stem not in test.path.stem]
+    return all(all_pass(mutant, tier) for tier in (near, far) if tier)
 
 
 def main() -> int:
@@ -301,7 +411,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("code", type=Path, nargs="+", help="module or folder of modules to mutate")
-    parser.add_argument("--tests", type=Path, required=True, help="folder of the tests that must notice")
+    parser.add_argument(
+        "--tests", type=Path, nargs="+", required=True, help="folders of tests that must notice"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     parser.add_argument("--match", default="", help="only mutants whose line contains this text")
     options = parser.parse_args()
@@ -309,17 +421,18 @@ def main() -> int:
     sys.path.insert(0, str(Path.cwd()))
     for name in PRELOADED:
         importlib.import_module(name)
-    if not run_tests(None, sorted(options.tests.rglob("test_*.py"))):
+    modules = [m for code in options.code for m in (sorted(code.glob("*.py")) if code.is_dir() else [code])]
+    reach = measure_tests(modules, options.tests)
+    if reach is None:
         print("The tests fail without any mutation; mend that first.")
         return 2
-    modules = [m for code in options.code for m in (sorted(code.glob("*.py")) if code.is_dir() else [code])]
     total = survivors = 0
     for module in modules:
         mutants = [mutant for mutant in mutants_of(module) if options.match in str(mutant)]
         if not mutants:
             continue
         with ProcessPoolExecutor(options.jobs, get_context("fork")) as pool:
-            lives = pool.map(partial(survives, tests=options.tests), mutants)
+            lives = pool.map(survives, mutants, [reach.get(mutant.function, []) for mutant in mutants])
             alive = [mutant for mutant, lived in zip(mutants, lives, strict=True) if lived]
         print(f"{module}: {len(mutants) - len(alive)} of {len(mutants)} noticed", flush=True)
         for mutant in alive:
