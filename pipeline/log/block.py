@@ -11,7 +11,7 @@ from pipeline.log.fields import is_hash, is_uint
 from pipeline.log.manifest import Manifest, encode_manifest
 from pipeline.log.merkle import HASH_SIZE, BlockTree, hash_leaf, hash_leaves
 from pipeline.log.signing import parse_log_header, sign_as_log, verify_as_log
-from pipeline.wire import cose, keys
+from pipeline.wire import cbor, cose, keys
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
 
@@ -23,6 +23,14 @@ VDS_RFC9162_SHA256 = 1
 LABEL_BLOCK = -70002  # [shard, height, leaf hash of the manifest, number of leaves]
 
 _FRAME_SIZE = 4
+_HASH_HEAD = cbor.encode_head(2, HASH_SIZE)
+_SIGNATURE_HEAD = cbor.encode_head(2, keys.SIGNATURE_SIZE)
+_STRUCTURE_AND_LABEL = (
+    cbor.encode(LABEL_VDS)
+    + cbor.encode(VDS_RFC9162_SHA256)
+    + cbor.encode(LABEL_BLOCK)
+    + cbor.encode_head(4, 4)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,47 @@ def sign_block(
         LABEL_BLOCK: [manifest.shard, manifest.height, manifest_leaf_hash, manifest.accepted + 1],
     }
     return sign_as_log(signer, origin, _block_subject(manifest.shard, manifest.height), fields, root)
+
+
+class EntryForm:
+    """Writes a log's signed blocks from what they say: an entry has one encoding only.
+
+    Args:
+        kid: Key id of the log's key.
+        origin: The log's name.
+    """
+
+    __slots__ = ("_beginning",)
+
+    def __init__(self, kid: bytes, origin: str) -> None:
+        # Labels 1 to 15, up to the subject; it is the last of the claims.
+        claims = {cose.CLAIM_ISSUER: origin, cose.CLAIM_SUBJECT: ""}
+        common = {cose.LABEL_ALGORITHM: cose.ALGORITHM_ED25519, cose.LABEL_KEY_ID: kid}
+        header = cbor.encode(common | {cose.LABEL_CWT_CLAIMS: claims})
+        self._beginning = cbor.encode_head(5, 5) + header[1:-1]
+
+    def encode(
+        self, shard: int, height: int, manifest_hash: bytes, size: int, root: bytes, signature: bytes
+    ) -> bytes:
+        """Return the entry of a block; whether the log has signed it, its place in the log says."""
+        subject = _block_subject(shard, height).encode()
+        protected = b"".join(
+            (
+                self._beginning,
+                cbor.encode_head(3, len(subject)),
+                subject,
+                _STRUCTURE_AND_LABEL,
+                cbor.encode_head(0, shard),
+                cbor.encode_head(0, height),
+                _HASH_HEAD,
+                manifest_hash,
+                cbor.encode_head(0, size),
+            )
+        )
+        return b"".join(
+            (b"\xd2\x84", cbor.encode_head(2, len(protected)), protected, b"\xa0", _HASH_HEAD, root,
+             _SIGNATURE_HEAD, signature)
+        )  # fmt: skip
 
 
 def parse_signed_block(raw: bytes) -> SignedBlock:

@@ -12,6 +12,19 @@ from pipeline.wire.reasons import Reason
 _TOPIC_ID_SIZE = 16
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
+# The usual form: nothing refused, no equivocations. What matches is CBOR of the profile by construction.
+_UINT = (
+    rb"([\x00-\x17]|\x18[\x18-\xff]|\x19(?!\x00).{2}|\x1a(?!\x00\x00).{4}"
+    rb"|\x1b(?!\x00{4})\x00[\x00-\x1f].{6})"  # Up to 2^53 - 1.
+)
+_HASH = rb"\x58\x20(.{32})"
+_USUAL = re.compile(
+    rb"(?:\xab|(?P<twelve>\xac))\x01" + _UINT + rb"\x02" + _UINT + rb"\x03" + _HASH + rb"\x04\x50(.{16})"
+    rb"\x05\x82" + _UINT + _UINT + rb"\x06\x82" + _UINT + _UINT + rb"\x07" + _UINT + rb"\x08" + _UINT
+    + rb"\x09\xa0\x0a" + _HASH + rb"\x0b\x82" + _UINT + _HASH + rb"(?(twelve)\x0d" + _HASH + rb")",
+    re.DOTALL,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -83,7 +96,33 @@ def decode_manifest(raw: bytes) -> Manifest:
     Raises:
         VerificationError: OVERSIZE, CBOR_*, MANIFEST_SHAPE.
     """
-    match cbor.decode(raw):
+    usual = _USUAL.fullmatch(raw)
+    manifest = _from_usual(*usual.groups()[1:]) if usual else None
+    return manifest or _from_fields(cbor.decode(raw))
+
+
+def _from_usual(
+    shard: bytes, height: bytes, previous: bytes, topic_id: bytes, offset_first: bytes, offset_last: bytes,
+    arrival_first: bytes, arrival_last: bytes, accepted: bytes, duplicates: bytes, refused_hash: bytes,
+    registry_blocks: bytes, registry_root: bytes, state_hash: bytes | None,
+) -> Manifest | None:  # fmt: skip
+    """Return the manifest of these encoded fields; None where a range is no range."""
+    offsets, arrival = (_uint(offset_first), _uint(offset_last)), (_uint(arrival_first), _uint(arrival_last))
+    if offsets[0] > offsets[1] or arrival[0] > arrival[1]:
+        return None
+    return Manifest(
+        _uint(shard), _uint(height), previous, topic_id, *offsets, *arrival, _uint(accepted),
+        _uint(duplicates), {}, refused_hash, _uint(registry_blocks), registry_root, (), state_hash,
+    )  # fmt: skip
+
+
+def _uint(raw: bytes) -> int:
+    """Return an unsigned integer that the expression has matched."""
+    return raw[0] if len(raw) == 1 else int.from_bytes(raw[1:])
+
+
+def _from_fields(fields: object) -> Manifest:
+    match fields:
         case {
             1: shard,
             2: height,

@@ -252,13 +252,13 @@ def _path_above(level: int, index: int, size: int, read_hash: ReadHash) -> list[
         if (sibling + 1) << level <= size:
             path.append(read_hash(level, sibling))
         elif sibling << level < size:
-            path.append(_edge_hash(sibling << level, size, read_hash))
+            path.append(edge_hash(sibling << level, size, read_hash))
         level += 1
         index >>= 1
     return path
 
 
-def _edge_hash(start: int, size: int, read_hash: ReadHash) -> bytes:
+def edge_hash(start: int, size: int, read_hash: ReadHash) -> bytes:
     """Return the hash over the leaves from `start` to the right edge, which form no complete subtree."""
     peaks = []
     for level in reversed(range((size - start).bit_length())):
