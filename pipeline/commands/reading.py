@@ -1,9 +1,30 @@
-"""Reading a log's published files from a city's folder, as provers and checkers want them."""
+"""Reading a log's published files, from a city's folder or over HTTP, as provers and checkers want them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.log.tiles import ReadFile
-from pipeline.wire.errors import InputError
+from pipeline.wire.errors import InputError, UnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFiles:
+    """A `tiles.ReadFile` over the folder of a log; it can be handed to another process."""
+
+    folder: Path
+
+    def __call__(self, path: str) -> bytes | None:
+        """Return a file's bytes, or None where it is missing.
+
+        Raises:
+            UnavailableError: The disk failed, or the file may not be read.
+        """
+        try:
+            return (self.folder / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UnavailableError(str(self.folder / path), f"read: {error.strerror}") from error
 
 
 def reader_of(directory: Path) -> ReadFile:
@@ -17,11 +38,4 @@ def reader_of(directory: Path) -> ReadFile:
         raise InputError(
             "--dir", f"{directory} holds no log", "Name the folder that a demo or a city left behind."
         )
-
-    def read(path: str) -> bytes | None:
-        try:
-            return (log / path).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    return read
+    return FolderFiles(log)

@@ -1,6 +1,6 @@
 """The chain of blocks in a shard: what each next block must follow on from."""
 
-from collections.abc import Sequence
+from collections.abc import Sized
 from dataclasses import dataclass
 
 from pipeline.log.manifest import Manifest
@@ -23,9 +23,7 @@ class ChainTip:
         return ChainTip(manifest.height + 1, root, manifest.offset_last + 1, manifest.arrival_last_ms)
 
 
-def check_follows(
-    tip: ChainTip, manifest: Manifest, shard: int, topic_id: bytes, leaves: Sequence[bytes]
-) -> None:
+def check_follows(tip: ChainTip, manifest: Manifest, shard: int, topic_id: bytes, leaves: Sized) -> None:
     """Check that a block continues its shard: height, link, offsets, times, counts.
 
     Raises:

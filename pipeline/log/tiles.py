@@ -11,7 +11,7 @@ from typing import Self
 
 from pipeline.log.checkpoint import Checkpoint
 from pipeline.log.merkle import EMPTY_ROOT, HASH_SIZE, BlockTree, hash_leaf, hash_leaves, root_of
-from pipeline.wire.errors import UnavailableError, VerificationError
+from pipeline.wire.errors import MissingError, VerificationError
 from pipeline.wire.reasons import Reason
 
 TILE_HEIGHT = 8
@@ -110,7 +110,7 @@ class TileReader:
 
     Raises:
         VerificationError: TILE_SHAPE, ROOT_MISMATCH; so do all methods.
-        UnavailableError: A file is missing; so do all methods.
+        MissingError: A file is missing; so do all methods.
     """
 
     def __init__(self, read: ReadFile, checkpoint: Checkpoint) -> None:
@@ -201,7 +201,7 @@ class TileReader:
         if data is None and full_path != path:
             data = self._read(full_path)
         if data is None:
-            raise UnavailableError("log files", f"{path} is missing")
+            raise MissingError(path)
         return data
 
 
@@ -223,7 +223,7 @@ class TileAppender:
 
         Raises:
             VerificationError: TILE_SHAPE, ROOT_MISMATCH.
-            UnavailableError: A file is missing.
+            MissingError: A file is missing.
         """
         reader = TileReader(read, checkpoint)
         appender = cls()

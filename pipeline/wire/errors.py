@@ -3,6 +3,7 @@
 * PipelineError
   x VerificationError   the evidence is wrong: never retry, keep the bytes
   x UnavailableError    a broker, store or peer did not answer: retry with jitter, lose nothing
+    + MissingError        it answered that a file is not there: perhaps not yet
   x FencedError         another process has taken over: stop, lose nothing
   x InputError          what a person gave is wrong: name the place and the remedy
 
@@ -38,6 +39,14 @@ class UnavailableError(PipelineError):
 
     def __str__(self) -> str:
         return f"{self.service} did not answer: {self.action}"
+
+
+class MissingError(UnavailableError):
+    """A file of the log is not there, or not yet. Whoever was promised it has evidence; others retry."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("log files", f"{path} is missing")
+        self.path = path
 
 
 class FencedError(PipelineError):
