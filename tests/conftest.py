@@ -19,6 +19,8 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("CITYPROOF_SHARED") or CHECKOUT.parent / "shared")
+XDG_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+CACHE = Path(os.environ.get("CITYPROOF_CACHE") or XDG_CACHE / "cityproof")
 
 # Every run draws the same examples: what is red is red for everyone, and a busy machine is no failure.
 hypothesis.settings.register_profile("cityproof", deadline=None, derandomize=True)
@@ -47,10 +49,27 @@ def lack_of_mosquitto() -> str | None:
     return None if shutil.which("mosquitto", path=folders) else "no mosquitto; Debian: apt install mosquitto"
 
 
+def lack_of_go() -> str | None:
+    """Say why the Go programs of tests/interop cannot be run, or None."""
+    if shutil.which("go") is None:
+        return "no go; it must be 1.25 or newer"
+    return None if (CACHE / "interop" / "tlog").is_file() else "its programs are not built: make interop"
+
+
+def lack_of_strace() -> str | None:
+    """Say why no process can be killed at its syscalls, or None."""
+    if shutil.which("strace") is None:
+        return "no strace; Debian: apt install strace"
+    tried = subprocess.run(["strace", "-o", os.devnull, "true"], check=False, capture_output=True)
+    return None if tried.returncode == 0 else "strace may not trace here (ptrace is forbidden)"
+
+
 REQUIREMENTS: Mapping[str, Callable[[], str | None]] = {
     "vectors": lack_of_vectors,
     "git": lack_of_git,
     "mosquitto": lack_of_mosquitto,
+    "go": lack_of_go,
+    "strace": lack_of_strace,
 }
 
 LACKS = pytest.StashKey[dict[str, str]]()  # Requirement: why it is missing here.
