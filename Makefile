@@ -8,22 +8,23 @@ BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 READY := $(VENV)/.ready
 UV_READY := $(VENV)/.uv-ready
+COMMA := ,
 
 # pip, as it reads the settings a person has for mirrors, proxies and certificates; the locks are complete.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench docs lock clean
+.PHONY: help setup demo test check bench mutation docs lock clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: $(READY) ## Install what the locks name into .venv, under two minutes on an empty cache
+setup: $(READY) tools interop ## Install what the locks name into .venv, under two minutes on an empty cache
 
 demo: $(READY) ## From simulated sensors to verified points, until Ctrl-C
 	$(BIN)/cityproof demo
 
-test: $(READY) ## Run the tests, those that measure time after the others and alone
+test: $(READY) tools interop ## Run the tests, those that measure time after the others and alone
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not serial"
 	$(BIN)/python -m pytest -m serial
 
@@ -34,8 +35,21 @@ check: $(READY) ## Lint, format, types (twice), and who may import whom
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
+interop: ## Build the programs in Go with which tests/interop checks our log, where there is Go
+	@if ! command -v go >/dev/null; then echo "No Go here: tests that need it will be named as not run."; \
+	elif ! tests/interop/go/build.sh; then \
+	  case " $(subst $(COMMA), ,$(CITYPROOF_REQUIRE)) " in *" go "*) exit 1;; esac; \
+	  echo "The programs of tests/interop/go are not built: tests that need Go will be named as not run."; \
+	fi
+
+tools:
+	@.ci/tools
+
 bench: $(READY) ## Measure sealing against the bare signature checks it consists of
 	$(BIN)/cityproof bench sealing
+
+mutation: $(READY) ## Change wire, log and verify a little, 4,000 times, and see what the tests notice: an hour
+	$(BIN)/python bench/mutate.py pipeline/wire pipeline/log pipeline/verify --tests tests/wire tests/log tests/verify
 
 docs: $(READY) ## Write the pages that are tables of the code: docs/reasons.md, docs/quantities.md
 	$(BIN)/python docs/write_tables.py
