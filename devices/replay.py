@@ -24,6 +24,7 @@ from devices.tables import Position, Reading, Source, Survey, Table, load_mappin
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import InputError
 from pipeline.wire.keys import Signer
+from pipeline.wire.possession import sign_possession
 
 PACK_RECORDS_MAX = 100
 PORTION_READINGS_MAX = 20_000
@@ -85,7 +86,8 @@ def _replay(
         journal.tick(phase, fleet, link.problem, values=survey.values, before=before)
 
     enrolments = [
-        _enrolment(source, fleet.members[source.issuer].device.signer) for source in survey.sources.values()
+        _enrolment(source, authority, fleet.members[source.issuer].device.signer)
+        for source in survey.sources.values()
     ]
     deadline_s = time.monotonic() + START_S
     fleet.enrol(link, authority, enrolments, deadline_s, stopping, lambda: report("enrolling"))
@@ -130,7 +132,7 @@ def _sign(portion: list[Reading], packers: dict[str, Packer], fleet: Fleet) -> l
     return [fleet.members[issuer].device.sign_records(pack) for issuer, pack in packs]
 
 
-def _enrolment(source: Source, signer: Signer) -> Enrolment:
+def _enrolment(source: Source, authority: str, signer: Signer) -> Enrolment:
     assert source.position is not None, "checked before anything was opened"
     longitude, latitude, height_m = source.position
     end = source.beam_end or (None, None, None)
@@ -153,4 +155,5 @@ def _enrolment(source: Source, signer: Signer) -> Enrolment:
         calibrated_until_s=0,  # Nothing is known of it.
         origin="imported",
         valid_from_s=int(min(source.first_s, time.time())),
+        possession=sign_possession(signer, authority, source.issuer),
     )

@@ -27,6 +27,7 @@ from devices.sensors.sensor import Sensor
 from devices.world.model import TICK_S, Station, Tick
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import UnavailableError
+from pipeline.wire.possession import sign_possession
 from pipeline.wire.senml import Record
 
 PACK_RECORDS_MAX = 100
@@ -156,7 +157,7 @@ class _Run:
         self._fleet.enrol(
             self._link,
             authority,
-            [_enrolment(rig, valid_from_s) for rig in self._rigs],
+            [_enrolment(rig, authority, valid_from_s) for rig in self._rigs],
             time.monotonic() + START_S,
             stopping,
             lambda: self._report("enrolling"),
@@ -206,11 +207,11 @@ class _Run:
         self._journal.tick(phase, self._fleet, self._link.problem, simulated_s=self.now_s)
 
 
-def _enrolment(rig: _Rig, valid_from_s: int) -> Enrolment:
-    station, end = rig.station, rig.station.beam_end
+def _enrolment(rig: _Rig, authority: str, valid_from_s: int) -> Enrolment:
+    station, end, signer = rig.station, rig.station.beam_end, rig.member.device.signer
     return Enrolment(
         issuer=station.issuer,
-        public_key=rig.member.device.signer.public_key,
+        public_key=signer.public_key,
         department=station.department,
         controller=station.department,
         data_class=DATA_CLASSES[station.kind],
@@ -226,4 +227,5 @@ def _enrolment(rig: _Rig, valid_from_s: int) -> Enrolment:
         accuracy=accuracy(station),
         calibrated_until_s=int(time.time()) + CALIBRATED_S,
         valid_from_s=valid_from_s,
+        possession=sign_possession(signer, authority, station.issuer),
     )

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import check_public_key, key_id
 from pipeline.wire.names import is_issuer
-from pipeline.wire.quantities import KINDS
 from pipeline.wire.reasons import Reason
+from pipeline.wire.roles import CONTENT_TYPES
 
 AUTHORITIES_SIZE_MAX = 64 * 1024
 ANY = "*"
@@ -37,8 +37,8 @@ class Authority:
     kinds: frozenset[str]
     areas: frozenset[str]
 
-    def may_enrol(self, kind: str, area: str) -> bool:
-        """Tell whether a sensor of this kind in this area is this authority's to enrol."""
+    def answers_for(self, kind: str, area: str) -> bool:
+        """Tell whether a signer of this kind in this area is this authority's to enrol, rotate and revoke."""
         return (ANY in self.kinds or kind in self.kinds) and (ANY in self.areas or area in self.areas)
 
 
@@ -113,8 +113,8 @@ def _parse_line(
 
 def _parse_kinds(text: str) -> frozenset[str]:
     kinds = _parse_names(text)
-    if unknown := kinds - {ANY, *KINDS}:
-        raise _broken(f"no sensor kind: {min(unknown)!r}")
+    if unknown := kinds - {ANY, *CONTENT_TYPES}:
+        raise _broken(f"neither a sensor kind nor a role: {min(unknown)!r}")
     return kinds
 
 

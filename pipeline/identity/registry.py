@@ -2,108 +2,50 @@
 
 Shard 0 of the log holds the authorities' statements. Applying its blocks in order gives the registry's
 states; a state is named `[blocks, root]`: how many registry blocks were applied, and the RFC 9162 tree over
-the records of all keys sorted by (issuer, key id). Every other block names the state that it was checked
-against.
+the records sorted by (issuer, key id or leaf hash). Every other block names the state that it was checked
+against, and what its statements may do is asked of that state.
 """
 
-from bisect import bisect_left, insort
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import TypeAlias
 
 from pipeline.identity.authorities import Authorities, Authority
-from pipeline.log.merkle import EMPTY_ROOT, BlockTree, hash_leaf, root_of
-from pipeline.wire.cbor import encode
-from pipeline.wire.enrolment import Enrolment, decode_enrolment
+from pipeline.identity.changes import Change, check_change, check_scope, decode_change
+from pipeline.identity.record_tree import RecordPlace, RecordTree
+from pipeline.identity.records import AdmissionRecord, KeyRecord, State
+from pipeline.log.merkle import EMPTY_ROOT, hash_leaf
+from pipeline.wire.admission import Admission
+from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import key_id
 from pipeline.wire.reasons import Reason
-from pipeline.wire.statement import CONTENT_ENROLMENT, Statement, parse_statement, verify_statement
+from pipeline.wire.revocation import Revocation
+from pipeline.wire.rotation import Rotation, check_rotation_signatures
+from pipeline.wire.statement import Statement, parse_statement
 
-KeyPlace = tuple[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """One enrolled key, as the registry's tree commits to it."""
-
-    issuer: str
-    public_key: bytes
-    enrolment_hash: bytes
-    valid_from_s: int
-    kind: str
-    subject: str
-
-    @property
-    def place(self) -> KeyPlace:
-        """Return where the record stands in the sorted registry: (issuer, key id)."""
-        return self.issuer, key_id(self.public_key)
-
-    def leaf(self) -> bytes:
-        """Return the bytes in the tree: [issuer, key id, public key, enrolment's hash, valid from]."""
-        return encode([*self.place, self.public_key, self.enrolment_hash, self.valid_from_s])
-
-
-def record_of(enrolment: Enrolment, enrolment_hash: bytes) -> KeyRecord:
-    """Return the record that an accepted enrolment puts into the registry."""
-    return KeyRecord(
-        enrolment.issuer,
-        enrolment.public_key,
-        enrolment_hash,
-        enrolment.valid_from_s,
-        enrolment.kind,
-        enrolment.subject,
-    )
-
-
-def find_authority(statement: Statement, authorities: Authorities) -> Authority:
-    """Return the authority whose key the statement names.
-
-    Raises:
-        VerificationError: AUTHORITY_UNKNOWN.
-    """
-    authority = authorities.by_key.get((statement.issuer, statement.kid))
-    if authority is None:
-        raise VerificationError(Reason.AUTHORITY_UNKNOWN, statement.issuer)
-    return authority
-
-
-def check_enrolment(statement: Statement, authorities: Authorities) -> Enrolment:
-    """Check an authority's enrolment statement, its signature and its scope; nothing about earlier ones.
-
-    Raises:
-        VerificationError: AUTHORITY_UNKNOWN, SIGNATURE_INVALID, STATEMENT_CONTENT_TYPE, ENROLMENT_SHAPE,
-            STATEMENT_SUBJECT, KEY_INVALID or AUTHORITY_SCOPE.
-    """
-    authority = find_authority(statement, authorities)
-    verify_statement(statement, authority.public_key)
-    if statement.content_type != CONTENT_ENROLMENT:
-        raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))
-    enrolment = decode_enrolment(statement.payload)
-    if statement.subject != enrolment.issuer:
-        raise VerificationError(Reason.STATEMENT_SUBJECT, "an enrolment is about the issuer it enrols")
-    if not authority.may_enrol(enrolment.kind, enrolment.area):
-        raise VerificationError(Reason.AUTHORITY_SCOPE, f"{enrolment.kind} in {enrolment.area}")
-    return enrolment
+Record: TypeAlias = KeyRecord | AdmissionRecord
 
 
 class Registry:
     """All enrolled keys, growing block by block of shard 0.
 
-    `enrol` acts at once; `close_block` gives the state that later blocks name. `blocks` and `root` are those
-    of the last closed block, `roots[n]` the root after n blocks.
+    `apply` acts at once; `close_block` gives the state that later blocks name. `blocks` and `root` are those
+    of the last closed block, `roots[n]` is the root after n blocks.
     """
 
-    __slots__ = ("_by_place", "_leaves", "_places", "_public_keys", "roots")
+    __slots__ = ("_admissions", "_by_issuer", "_keys", "_public_keys", "_tree", "roots")
 
     def __init__(self) -> None:
-        self._by_place: dict[KeyPlace, KeyRecord] = {}
+        self._keys: dict[RecordPlace, KeyRecord] = {}
+        self._admissions: dict[RecordPlace, AdmissionRecord] = {}
+        self._by_issuer: dict[str, list[bytes]] = {}
         self._public_keys: set[bytes] = set()
-        self._places: list[KeyPlace] = []
-        self._leaves: list[bytes] = []
+        self._tree = RecordTree()
         self.roots: list[bytes] = [EMPTY_ROOT]
 
     @property
-    def blocks(self) -> int:
+    def blocks(self) -> State:
         """Return how many registry blocks have been applied."""
         return len(self.roots) - 1
 
@@ -112,38 +54,103 @@ class Registry:
         """Return the root after the last closed block."""
         return self.roots[-1]
 
+    def has_state(self, blocks: State, root: bytes) -> bool:
+        """Tell whether the registry had this root after so many blocks."""
+        return self.roots[blocks : blocks + 1] == [root]
+
+    # What statements ask
+
     def find(self, issuer: str, kid: bytes) -> KeyRecord | None:
         """Return the key enrolled for this issuer under this key id."""
-        return self._by_place.get((issuer, kid))
+        return self._keys.get((issuer, kid))
 
-    def check_new(self, enrolment: Enrolment) -> None:
-        """Check that neither the public key nor the (issuer, key id) is enrolled yet.
+    def keys_of(self, issuer: str) -> list[KeyRecord]:
+        """Return the issuer's keys, oldest first."""
+        return [self._keys[issuer, kid] for kid in self._by_issuer.get(issuer, ())]
+
+    def admission(self, issuer: str, leaf_hash: bytes) -> AdmissionRecord | None:
+        """Return the admission of this statement by its leaf hash."""
+        return self._admissions.get((issuer, leaf_hash))
+
+    def check_key(self, statement: Statement, arrival_ms: int, state: State | None = None) -> KeyRecord:
+        """Return the key that may have signed a statement in this state, the latest unless another is given.
+
+        The signature is not checked.
 
         Raises:
-            VerificationError: KEY_KNOWN.
+            VerificationError: KEY_UNKNOWN, KEY_NOT_YET_VALID; KEY_REVOKED and KEY_SPAN, unless an admission
+                lets the statement in.
         """
-        place = enrolment.issuer, key_id(enrolment.public_key)
-        if place in self._by_place or enrolment.public_key in self._public_keys:
-            raise VerificationError(Reason.KEY_KNOWN, enrolment.issuer)
-
-    def enrol(self, enrolment: Enrolment, enrolment_hash: bytes) -> KeyRecord:
-        """Add a checked enrolment.
-
-        Raises:
-            VerificationError: KEY_KNOWN.
-        """
-        self.check_new(enrolment)
-        record = record_of(enrolment, enrolment_hash)
-        at = bisect_left(self._places, record.place)
-        insort(self._places, record.place)
-        self._leaves.insert(at, hash_leaf(record.leaf()))
-        self._by_place[record.place] = record
-        self._public_keys.add(record.public_key)
+        state = self.blocks if state is None else state
+        record = self._keys.get((statement.issuer, statement.kid))
+        if record is None or record.since > state:
+            raise VerificationError(Reason.KEY_UNKNOWN, statement.issuer)
+        if record.valid_from_s * 1000 > arrival_ms:
+            raise VerificationError(Reason.KEY_NOT_YET_VALID, statement.issuer)
+        if record.is_plain:
+            return record
+        try:
+            record.check_admits((statement.epoch, statement.sequence), state)
+        except VerificationError:
+            admission = self.admission(statement.issuer, hash_leaf(statement.raw))
+            if admission is None or admission.since > state:
+                raise
         return record
 
+    def path(self, record: Record) -> tuple[int, list[bytes]]:
+        """Return the sides and hashes of the path from a record up to the current root.
+
+        Bit n of the sides is 1 where hash n is the left one. Nobody signs how many records there are, so the
+        record's index and the tree's size could be written in several ways; the sides only in one.
+        """
+        return self._tree.path(record.place)
+
+    # What authorities change
+
+    def check(self, change: Change, authority: Authority) -> None:
+        """Check what an authority states against everything before it.
+
+        Raises:
+            VerificationError: AUTHORITY_SCOPE, KEY_KNOWN, KEY_UNKNOWN, KEY_REVOKED, KEY_ENDED, KEY_SPAN,
+                ROTATION_SIGNATURE, POSSESSION_INVALID or ADMISSION_KNOWN.
+        """
+        match change:
+            case Enrolment():
+                self._check_new(change.issuer, change.public_key)
+            case Rotation():
+                old = self._check_key(change.issuer, change.old_kid, authority)
+                if old.ends is not None:
+                    raise VerificationError(Reason.KEY_ENDED, change.issuer)
+                check_start(change, old)
+                self._check_new(change.issuer, change.public_key)
+                check_rotation_signatures(change, authority.issuer, old.public_key)
+            case Revocation():
+                self._check_key(change.issuer, change.kid, authority)
+            case Admission():
+                self._check_admission(change, authority)
+
+    def apply(self, change: Change, leaf_hash: bytes) -> None:
+        """Do what a checked statement of this leaf hash states."""
+        since = self.blocks + 1
+        match change:
+            case Enrolment():
+                self._put(replace(KeyRecord.enrolled(change, leaf_hash), since=since))
+            case Rotation():
+                old = self._keys[change.issuer, change.old_kid]
+                self._put(replace(old, ends=change.starts, ended_since=since))
+                self._put(replace(old.rotated(change, leaf_hash), since=since))
+            case Revocation():
+                old = self._keys[change.issuer, change.kid]
+                self._put(replace(old, revocation=leaf_hash, revoked_since=since))
+            case Admission():
+                for admitted in change.leaf_hashes:
+                    record = AdmissionRecord(change.issuer, admitted, leaf_hash, since)
+                    self._admissions[record.place] = record
+                    self._tree.put(record.place, hash_leaf(record.leaf()))
+
     def close_block(self) -> None:
-        """End a registry block: its enrolments become part of the named state."""
-        self.roots.append(root_of(self._leaves))
+        """End a registry block: what its statements did becomes part of the named state."""
+        self.roots.append(self._tree.root())
 
     def apply_block(self, leaves: Sequence[bytes], skip: Collection[int], authorities: Authorities) -> None:
         """Apply a whole registry block, manifest first, checking every statement again.
@@ -152,38 +159,60 @@ class Registry:
         it, and without effect.
 
         Raises:
-            VerificationError: As `check_enrolment` and `enrol`; the registry is then of no further use.
+            VerificationError: As `check_change` and `check`; the registry is then of no further use.
         """
         for index, raw in enumerate(leaves[1:], 1):
-            enrolment = check_enrolment(parse_statement(raw), authorities)
+            authority, change = check_change(parse_statement(raw), authorities)
             if index not in skip:
-                self.enrol(enrolment, hash_leaf(raw))
+                self.check(change, authority)
+                self.apply(change, hash_leaf(raw))
         self.close_block()
 
     def load_block(self, leaves: Sequence[bytes], skip: Collection[int]) -> None:
         """Apply a registry block unchecked: for who builds a proof, which its verifier checks."""
         for index, raw in enumerate(leaves[1:], 1):
             if index not in skip:
-                self.enrol(decode_enrolment(parse_statement(raw).payload), hash_leaf(raw))
+                self.apply(decode_change(parse_statement(raw)), hash_leaf(raw))
         self.close_block()
 
-    def path(self, place: KeyPlace) -> tuple[int, list[bytes]]:
-        """Return the sides and hashes of the path from a key's record up to the current root.
+    def _put(self, record: KeyRecord) -> None:
+        place = record.place
+        if place not in self._keys:
+            self._by_issuer.setdefault(record.issuer, []).append(place[1])
+            self._public_keys.add(record.public_key)
+        self._keys[place] = record
+        self._tree.put(place, hash_leaf(record.leaf()))
 
-        Bit n of the sides is 1 where hash n is the left one. Nobody signs how many keys there are, so the
-        record's index and the tree's size could be written in several ways; the sides only in one.
+    def _check_new(self, issuer: str, public_key: bytes) -> None:
+        if (issuer, key_id(public_key)) in self._keys or public_key in self._public_keys:
+            raise VerificationError(Reason.KEY_KNOWN, issuer)
 
-        Raises:
-            VerificationError: KEY_UNKNOWN.
-        """
-        if place not in self._by_place:
-            raise VerificationError(Reason.KEY_UNKNOWN, place[0])
-        node = bisect_left(self._places, place)
-        sides, hashes = 0, list[bytes]()
-        for level in BlockTree(self._leaves).levels[:-1]:
-            sibling = node ^ 1
-            if sibling < len(level):  # At the right edge a node may have none.
-                sides |= (node & 1) << len(hashes)
-                hashes.append(level[sibling])
-            node >>= 1
-        return sides, hashes
+    def _check_key(self, issuer: str, kid: bytes, authority: Authority) -> KeyRecord:
+        """Return a key that this authority may still rotate or revoke."""
+        record = self._keys.get((issuer, kid))
+        if record is None:
+            raise VerificationError(Reason.KEY_UNKNOWN, issuer)
+        check_scope(authority, record.kind, record.area)
+        if record.revocation:
+            raise VerificationError(Reason.KEY_REVOKED, issuer)
+        return record
+
+    def _check_admission(self, admission: Admission, authority: Authority) -> None:
+        keys = self.keys_of(admission.issuer)
+        if not keys:
+            raise VerificationError(Reason.KEY_UNKNOWN, admission.issuer)
+        for key in keys:  # A leaf hash does not say which of them signed.
+            check_scope(authority, key.kind, key.area)
+        for leaf_hash in admission.leaf_hashes:
+            if (admission.issuer, leaf_hash) in self._admissions:
+                raise VerificationError(Reason.ADMISSION_KNOWN, leaf_hash.hex())
+
+
+def check_start(rotation: Rotation, old: KeyRecord) -> None:
+    """Check that the old key keeps a sequence at least.
+
+    Raises:
+        VerificationError: KEY_SPAN.
+    """
+    if rotation.starts <= old.starts:
+        raise VerificationError(Reason.KEY_SPAN, f"{rotation.issuer}: the new key starts before the old one")

@@ -9,12 +9,14 @@ it.
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.identity.authorities import Authorities
-from pipeline.identity.registry import Registry, check_enrolment
+from pipeline.identity.changes import check_change, decode_change
+from pipeline.identity.records import KeyRecord
+from pipeline.identity.registry import Registry
 from pipeline.log.block import decode_body, seal
 from pipeline.log.chain import ChainTip
 from pipeline.log.manifest import Manifest, decode_manifest
@@ -23,12 +25,10 @@ from pipeline.log.sequences import Place, SignerSequences
 from pipeline.ports import Append, Bus, BusReader, BusWriter, Message
 from pipeline.stages.envelopes import Duplicate, Refused, unwrap_arrival, wrap_outcomes
 from pipeline.wire.cbor import STATEMENT_SIZE_MAX
-from pipeline.wire.enrolment import decode_enrolment
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
-from pipeline.wire.senml import check_pack
+from pipeline.wire.roles import check_content
 from pipeline.wire.statement import (
-    CONTENT_SENML,
     Statement,
     StatementParser,
     parse_statement,
@@ -48,6 +48,7 @@ SNAPSHOT_CHUNK_BYTES = 512 * 1024
 READ_MAX = 256
 IDLE_S = 5.0
 REGISTRY_SHARD = 0
+REFUSED_BUT_KNOWN = (None, Reason.KEY_REVOKED, Reason.KEY_SPAN)  # Of what may be in the log in spite of it.
 
 
 class Admission(Protocol):
@@ -76,7 +77,7 @@ class Admission(Protocol):
 
 @dataclass(slots=True)
 class ReadingAdmission:
-    """Shards 1 and up: readings, signed by keys that the registry holds."""
+    """Shards 1 and up: readings and whatever else enrolled keys may sign."""
 
     registry: Registry
 
@@ -86,33 +87,37 @@ class ReadingAdmission:
         return self.registry.blocks, self.registry.root
 
     def admit(self, arrivals: Sequence[tuple[Statement, int]]) -> list[Reason | None]:
-        """Check that the keys are enrolled and valid, that they signed, and that the packs are such.
+        """Check that the keys may sign, that they signed, and that the content is theirs to sign.
 
         One kind of check after the other for all statements: signatures one behind the other cost less than
         with other work between them, which drives their tables out of the processor's cache.
         """
         outcomes = [self._find_key(statement, arrival_ms) for statement, arrival_ms in arrivals]
+        for index, (statement, _) in enumerate(arrivals):
+            outcome = outcomes[index]
+            if isinstance(outcome, KeyRecord):
+                try:
+                    verify_statement(statement, outcome.public_key)
+                except VerificationError as error:
+                    outcomes[index] = error.reason
         refusals: list[Reason | None] = []
         for outcome, (statement, _) in zip(outcomes, arrivals, strict=True):
             if isinstance(outcome, Reason):
                 refusals.append(outcome)
                 continue
             try:
-                verify_statement(statement, outcome)
+                check_content(statement, outcome.kind)
             except VerificationError as error:
                 refusals.append(error.reason)
             else:
                 refusals.append(None)
-        for index, (statement, _) in enumerate(arrivals):
-            if refusals[index] is None:
-                refusals[index] = _refusal(_check_content, statement)
         return refusals
 
-    def _find_key(self, statement: Statement, arrival_ms: int) -> bytes | Reason:
-        record = self.registry.find(statement.issuer, statement.kid)
-        if record is None:
-            return Reason.KEY_UNKNOWN
-        return record.public_key if record.valid_from_s * 1000 <= arrival_ms else Reason.KEY_NOT_YET_VALID
+    def _find_key(self, statement: Statement, arrival_ms: int) -> KeyRecord | Reason:
+        try:
+            return self.registry.check_key(statement, arrival_ms)
+        except VerificationError as error:
+            return error.reason
 
     def accept(self, statement: Statement, leaf_hash: bytes) -> None:
         """Do nothing: a reading changes nobody's rights."""
@@ -123,7 +128,7 @@ class ReadingAdmission:
 
 @dataclass(slots=True)
 class RegistryAdmission:
-    """Shard 0: enrolments, signed by the authorities; each acts on the next one at once."""
+    """Shard 0: what authorities state; each statement acts on the next one at once."""
 
     registry: Registry
     authorities: Authorities
@@ -134,34 +139,24 @@ class RegistryAdmission:
         return self.registry.blocks, self.registry.root
 
     def admit(self, arrivals: Sequence[tuple[Statement, int]]) -> list[Reason | None]:
-        """Check enrolments, also against those before them."""
-        return [_refusal(self._check, statement) for statement, _ in arrivals]
+        """Check authorities' statements, also against those before them."""
+        return [self._refusal(statement) for statement, _ in arrivals]
 
-    def _check(self, statement: Statement) -> None:
-        self.registry.check_new(check_enrolment(statement, self.authorities))
+    def _refusal(self, statement: Statement) -> Reason | None:
+        try:
+            authority, change = check_change(statement, self.authorities)
+            self.registry.check(change, authority)
+        except VerificationError as error:
+            return error.reason
+        return None
 
     def accept(self, statement: Statement, leaf_hash: bytes) -> None:
-        """Enrol the key."""
-        self.registry.enrol(decode_enrolment(statement.payload), leaf_hash)
+        """Do what the authority states."""
+        self.registry.apply(decode_change(statement), leaf_hash)
 
     def close_block(self) -> None:
-        """Make the open block's enrolments part of the named state."""
+        """Make what the open block's statements did part of the named state."""
         self.registry.close_block()
-
-
-def _check_content(statement: Statement) -> None:
-    if statement.content_type != CONTENT_SENML:
-        raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))
-    check_pack(statement.payload, statement.issuer)
-
-
-def _refusal(check: Callable[[Statement], None], statement: Statement) -> Reason | None:
-    """Return why a check refuses, or None."""
-    try:
-        check(statement)
-    except VerificationError as error:
-        return error.reason
-    return None
 
 
 @dataclass(slots=True)
@@ -288,15 +283,16 @@ class Sealer:
     def _place(self, checked: Checked) -> Place | None:
         """Find a statement's place among its signer's others; None, with the reason set, if it is refused."""
         statement = checked.statement
-        if checked.refusal is not None or statement is None:
+        if statement is None or checked.refusal not in REFUSED_BUT_KNOWN:
             return None
         issuer, epoch, sequence = statement.issuer, statement.epoch, statement.sequence
-        if self.shard == REGISTRY_SHARD:
+        if checked.refusal is not None or self.shard == REGISTRY_SHARD:
+            # Admission refuses what stands in the log already once its key is known, or is over.
             if self.signers.find(issuer, epoch, sequence) == checked.leaf_hash:
-                return Place.DUPLICATE  # Admission would refuse it, because its key is known by now.
-            (refusal,) = self.admission.admit([(statement, checked.message.timestamp_ms)])
-            if refusal is not None:
-                checked.refusal = refusal
+                return Place.DUPLICATE
+            if checked.refusal is None:
+                self._admit([checked])
+            if checked.refusal is not None:
                 return None
         try:
             place = self.signers.place(issuer, epoch, sequence, checked.leaf_hash)
@@ -437,20 +433,38 @@ def _replay(
 class _RegistryFollower:
     """Keeps a registry level with shard 0."""
 
-    def __init__(self, reader: BusReader, registry: Registry, authorities: Authorities) -> None:
-        self._reader = reader
+    def __init__(
+        self, blocks: BusReader, statements: BusReader, registry: Registry, authorities: Authorities
+    ) -> None:
+        self._blocks = blocks
+        self._statements = statements
         self._registry = registry
         self._authorities = authorities
+        self._bound_ms = authorities.bounds_s["registry_lag_s"] * 1000
+        self._consumed = 0
+        self._ahead: Message | None = None
 
-    async def pending(self) -> Sequence[Message]:
-        """Return registry blocks that have not been applied, without waiting."""
-        return await self._reader.read(READ_MAX, 0)
+    async def pending(self, wait_s: float = 0) -> Sequence[Message]:
+        """Return registry blocks that have not been applied."""
+        return await self._blocks.read(READ_MAX, wait_s)
 
     def apply(self, blocks: Sequence[Message]) -> None:
         """Apply registry blocks."""
         for message in blocks:
             leaves = decode_body(message.value)
-            self._registry.apply_block(leaves, decode_manifest(leaves[0]).equivocations, self._authorities)
+            manifest = decode_manifest(leaves[0])
+            self._registry.apply_block(leaves, manifest.equivocations, self._authorities)
+            self._consumed = manifest.offset_last + 1
+
+    async def is_late_for(self, arrival_ms: int) -> bool:
+        """Tell whether an authority's message of longer than the bound before this time is not applied yet.
+
+        A block with a statement of this time would then lag the registry: the statement has to wait.
+        """
+        if self._ahead is None or self._ahead.offset < self._consumed:
+            self._statements.seek(REGISTRY_SHARD, self._consumed)
+            self._ahead = next(iter(await self._statements.read(1, 0)), None)
+        return self._ahead is not None and arrival_ms - self._ahead.timestamp_ms > self._bound_ms
 
 
 async def run(bus: Bus, shard: int, shards: int, authorities: Authorities) -> None:
@@ -463,10 +477,11 @@ async def run(bus: Bus, shard: int, shards: int, authorities: Authorities) -> No
         bus.writer(f"aggregator-{shard}") as writer,
         bus.reader(STATEMENTS, [shard]) as statements,
         bus.reader(BLOCKS, [REGISTRY_SHARD]) as registry_blocks,
+        bus.reader(STATEMENTS, [REGISTRY_SHARD]) as registry_statements,
     ):
         restored = await _restore(bus, shard)
         registry = Registry()
-        follower = _RegistryFollower(registry_blocks, registry, authorities)
+        follower = _RegistryFollower(registry_blocks, registry_statements, registry, authorities)
         while blocks := await follower.pending():
             follower.apply(blocks)
         admission: Admission
@@ -497,6 +512,10 @@ async def _seal_forever(
             if sealer.is_open:
                 await _commit(sealer, writer)
             follower.apply(blocks)
+        while follower and batch and await follower.is_late_for(batch[-1].timestamp_ms):
+            if sealer.is_open:
+                await _commit(sealer, writer)
+            follower.apply(await follower.pending(IDLE_S))
         for checked in sealer.check(batch):
             if not sealer.is_open:
                 close_at = loop.time() + CLOSE_AFTER_S

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from pipeline.identity.authorities import Authorities
+from pipeline.identity.lag import RegistryLag
 from pipeline.identity.registry import Registry
 from pipeline.log.block import decode_body, sign_block
 from pipeline.log.chain import ChainTip, check_follows
@@ -43,6 +44,7 @@ class Ledger:
         self._block_offsets = [0] * shards
         self._parse = StatementParser().parse
         self.registry = Registry()
+        self._lag = RegistryLag(authorities.bounds_s["registry_lag_s"])
 
     def genesis(self) -> Append:
         """Return entry 0."""
@@ -77,14 +79,11 @@ class Ledger:
         self._advance(decode_manifest(leaves[0]), leaves, root_of(hash_leaves(leaves)), message.offset)
 
     def _check_registry(self, manifest: Manifest) -> None:
-        roots = self.registry.roots
-        if (
-            manifest.registry_blocks >= len(roots)
-            or roots[manifest.registry_blocks] != manifest.registry_root
-        ):
+        if not self.registry.has_state(manifest.registry_blocks, manifest.registry_root):
             raise VerificationError(
                 Reason.BLOCK_REGISTRY, f"shard {manifest.shard}, height {manifest.height}"
             )
+        self._lag.check(manifest)
 
     def _check_shards(self, manifest: Manifest, leaves: Sequence[bytes]) -> None:
         if manifest.shard == REGISTRY_SHARD:
@@ -97,6 +96,7 @@ class Ledger:
     def _advance(self, manifest: Manifest, leaves: Sequence[bytes], root: bytes, block_offset: int) -> None:
         if manifest.shard == REGISTRY_SHARD:
             self.registry.apply_block(leaves, manifest.equivocations, self._authorities)
+            self._lag.add(manifest)
         self._tips[manifest.shard] = self._tips[manifest.shard].after(manifest, root)
         self._block_offsets[manifest.shard] = block_offset
 

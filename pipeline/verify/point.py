@@ -5,22 +5,33 @@ policy and an authorities file. Verification is offline and holds no state.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.identity.authorities import Authorities
-from pipeline.identity.registry import check_enrolment, record_of
+from pipeline.identity.changes import check_change, check_scope
+from pipeline.identity.records import AdmissionRecord, KeyRecord
+from pipeline.identity.registry import check_start
 from pipeline.log.block import SignedBlock, parse_signed_block
 from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
 from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import check_inclusion, hash_leaf
 from pipeline.log.policy import Policy
+from pipeline.verify.bounds import check_arrival
+from pipeline.wire.admission import Admission
 from pipeline.wire.cbor import decode, encode
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import VerificationError
-from pipeline.wire.keys import key_id
 from pipeline.wire.reasons import Reason
+from pipeline.wire.rotation import Rotation, SequencePlace, check_rotation_signatures
 from pipeline.wire.senml import Record, decode_pack
-from pipeline.wire.statement import CONTENT_SENML, Statement, parse_statement, verify_statement
+from pipeline.wire.statement import (
+    CONTENT_SENML,
+    HASH_SIZE,
+    Statement,
+    is_counter,
+    parse_statement,
+    verify_statement,
+)
 
 PROOF_SIZE_MAX = 128 * 1024
 CONTENT_PROOF = "application/vnd.cityproof.proof+cbor"
@@ -36,6 +47,14 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What became of a key by the registry state that a block names: its end, and its revocation's hash."""
+
+    ends: SequencePlace | None = None
+    revocation: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class PointProof:
     """What a `.proof` file holds.
 
@@ -46,11 +65,14 @@ class PointProof:
         manifest: Leaf 0 of the block.
         signed_block: The log's entry for the block.
         in_log: The entry's place in the log at the checkpoint's size.
-        enrolment: The authority's statement that enrolled the device's key.
+        enrolment: The authority's statement that enrolled the device, with this key or an earlier one.
         in_registry: The key record's path to the registry root that the manifest names. As nobody signs the
             registry's size, it is written as a path in a full tree: size is 2 to the number of hashes, bit n
             of the index says that hash n is the left one.
         checkpoint: The cosigned checkpoint.
+        rotations: The statements by which the key took over from the enrolled one, oldest first.
+        status: The key's end and revocation, as its record has them.
+        admission: The statement that lets this one in in spite of them, and its record's path.
     """
 
     statement: bytes
@@ -62,16 +84,25 @@ class PointProof:
     enrolment: bytes
     in_registry: Path
     checkpoint: bytes
+    rotations: Sequence[bytes] = ()
+    status: KeyStatus = KeyStatus()
+    admission: tuple[bytes, Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPoint:
-    """What a valid proof shows: this key's holder signed this; it was in the log by the cosigned time."""
+    """What a valid proof shows: this key's holder signed this; it was in the log by the cosigned time.
+
+    `authority` enrolled the signer, `rotated_by` name who changed its key since, oldest first; `admitted_by`
+    who let the statement in although the key was revoked or ended.
+    """
 
     statement: Statement
     record: Record
     enrolment: Enrolment
     authority: str
+    rotated_by: Sequence[str]
+    admitted_by: str | None
     manifest: Manifest
     block: SignedBlock
     checkpoint: OpenedCheckpoint
@@ -81,20 +112,26 @@ class VerifiedPoint:
 
 def encode_proof(proof: PointProof) -> bytes:
     """Return the bytes of a `.proof` file."""
-    return encode(
-        {
-            0: CONTENT_PROOF,
-            1: proof.statement,
-            2: proof.record,
-            3: _path_item(proof.in_block),
-            4: proof.manifest,
-            5: proof.signed_block,
-            6: _path_item(proof.in_log),
-            7: proof.enrolment,
-            8: _path_item(proof.in_registry),
-            9: proof.checkpoint,
-        }
-    )
+    fields: dict[int, object] = {
+        0: CONTENT_PROOF,
+        1: proof.statement,
+        2: proof.record,
+        3: _path_item(proof.in_block),
+        4: proof.manifest,
+        5: proof.signed_block,
+        6: _path_item(proof.in_log),
+        7: proof.enrolment,
+        8: _path_item(proof.in_registry),
+        9: proof.checkpoint,
+    }
+    if proof.rotations:
+        fields[10] = list(proof.rotations)
+    if proof.status != KeyStatus():
+        fields[11] = [list(proof.status.ends or ()), proof.status.revocation]
+    if proof.admission is not None:
+        statement, path = proof.admission
+        fields[12] = [statement, _path_item(path)]
+    return encode(fields)
 
 
 def parse_proof(data: bytes) -> PointProof:
@@ -116,12 +153,51 @@ def parse_proof(data: bytes) -> PointProof:
             8: in_registry,
             9: bytes() as checkpoint,
             **others,
-        } if content_type == CONTENT_PROOF and not others and type(record) is int and record >= 0:
-            paths = (_parse_path(in_block), _parse_path(in_log), _parse_path(in_registry))
+        } if (
+            content_type == CONTENT_PROOF
+            and others.keys() <= {10, 11, 12}
+            and type(record) is int
+            and record >= 0
+        ):
             return PointProof(
-                statement, record, paths[0], manifest, signed_block, paths[1], enrolment, paths[2], checkpoint
+                statement=statement,
+                record=record,
+                in_block=_parse_path(in_block),
+                manifest=manifest,
+                signed_block=signed_block,
+                in_log=_parse_path(in_log),
+                enrolment=enrolment,
+                in_registry=_parse_path(in_registry),
+                checkpoint=checkpoint,
+                rotations=_parse_rotations(others[10]) if 10 in others else (),
+                status=_parse_status(others[11]) if 11 in others else KeyStatus(),
+                admission=_parse_admission(others[12]) if 12 in others else None,
             )
     raise VerificationError(Reason.PROOF_SHAPE)
+
+
+def _parse_rotations(item: object) -> Sequence[bytes]:
+    if isinstance(item, list) and item and all(isinstance(raw, bytes) for raw in item):
+        return item
+    raise VerificationError(Reason.PROOF_SHAPE, "the rotations are not byte strings")
+
+
+def _parse_status(item: object) -> KeyStatus:
+    match item:
+        case [[], bytes() as revocation] if len(revocation) == HASH_SIZE:
+            return KeyStatus(None, revocation)
+        case [[epoch, sequence], bytes() as revocation] if (
+            is_counter(epoch) and is_counter(sequence) and len(revocation) in {0, HASH_SIZE}
+        ):
+            return KeyStatus((epoch, sequence), revocation)
+    raise VerificationError(Reason.PROOF_SHAPE, "the key's status is not [ends, revocation]")
+
+
+def _parse_admission(item: object) -> tuple[bytes, Path]:
+    match item:
+        case [bytes() as statement, path]:
+            return statement, _parse_path(path)
+    raise VerificationError(Reason.PROOF_SHAPE, "the admission is not [statement, path]")
 
 
 def _path_item(path: Path) -> list[object]:
@@ -157,6 +233,7 @@ class PointCheck:
         yield "enrolment", self._check_enrolment
         yield "key in registry", self._check_registry
         yield "signature", self._check_signature
+        yield "key's span", self._check_span
         yield "record", self._check_record
 
     def result(self) -> VerifiedPoint:
@@ -166,6 +243,8 @@ class PointCheck:
             self._record,
             self._enrolment,
             self._authority,
+            self._rotated_by,
+            self._admitted_by,
             self._manifest,
             self._block,
             self._opened,
@@ -199,6 +278,7 @@ class PointCheck:
         self._manifest = decode_manifest(self._proof.manifest)
         if (self._manifest.shard, self._manifest.height) != (self._block.shard, self._block.height):
             raise VerificationError(Reason.BLOCK_HEIGHT, "manifest and entry name different blocks")
+        check_arrival(self._manifest, self._opened, self._authorities.bounds_s["cosign_delay_s"])
         return f"shard {self._manifest.shard}, height {self._manifest.height}"
 
     def _check_leaf(self) -> str:
@@ -212,30 +292,78 @@ class PointCheck:
         return f"leaf {path.index} of {path.size}"
 
     def _check_enrolment(self) -> str:
-        statement = parse_statement(self._proof.enrolment)
-        self._enrolment = check_enrolment(statement, self._authorities)
-        self._authority = statement.issuer
-        return f"{self._enrolment.issuer}, enrolled by {self._authority}"
+        raw = self._proof.enrolment
+        authority, change = check_change(parse_statement(raw), self._authorities)
+        if not isinstance(change, Enrolment):
+            raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, "not an enrolment")
+        self._enrolment, self._authority = change, authority.issuer
+        self._key = KeyRecord.enrolled(change, hash_leaf(raw))
+        self._rotated_by: list[str] = []
+        for rotation in self._proof.rotations:
+            self._rotate(rotation)
+        rotated = "".join(f", key rotated by {name}" for name in self._rotated_by)
+        return f"{change.issuer}, enrolled by {self._authority}{rotated}"
+
+    def _rotate(self, raw: bytes) -> None:
+        """Follow the signer's key through one rotation."""
+        authority, change = check_change(parse_statement(raw), self._authorities)
+        if not isinstance(change, Rotation):
+            raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, "not a rotation")
+        if (change.issuer, change.old_kid) != self._key.place:
+            raise VerificationError(Reason.PROOF_REGISTRY, "the rotation is of another key")
+        check_scope(authority, self._enrolment.kind, self._enrolment.area)
+        check_start(change, self._key)
+        check_rotation_signatures(change, authority.issuer, self._key.public_key)
+        self._key = self._key.rotated(change, hash_leaf(raw))
+        self._rotated_by.append(authority.issuer)
 
     def _check_registry(self) -> str:
-        path = self._proof.in_registry
+        status, state = self._proof.status, self._manifest.registry_blocks
+        self._key = replace(self._key, ends=status.ends, revocation=status.revocation)
+        self._check_recorded(self._key, self._proof.in_registry)
+        if self._key.valid_from_s * 1000 > self._manifest.arrival_last_ms:
+            raise VerificationError(Reason.KEY_NOT_YET_VALID, "it came before the key's validity began")
+        revoked = "revoked" if status.revocation else "not revoked"
+        return f"key {self._key.place[1].hex()}, {revoked} at registry state {state}"
+
+    def _check_recorded(self, record: KeyRecord | AdmissionRecord, path: Path) -> None:
+        """Check that the registry which the block names has a record."""
         if path.size != 1 << len(path.hashes):
             raise VerificationError(Reason.SIZE_ORDER, "the path in the registry is not that of a full tree")
-        leaf = record_of(self._enrolment, hash_leaf(self._proof.enrolment)).leaf()
-        check_inclusion(hash_leaf(leaf), path.index, path.size, path.hashes, self._manifest.registry_root)
-        if self._enrolment.valid_from_s * 1000 > self._manifest.arrival_last_ms:
-            raise VerificationError(Reason.KEY_NOT_YET_VALID, "it came before the key's validity began")
-        return f"key {key_id(self._enrolment.public_key).hex()}"
+        leaf_hash, root = hash_leaf(record.leaf()), self._manifest.registry_root
+        check_inclusion(leaf_hash, path.index, path.size, path.hashes, root)
 
     def _check_signature(self) -> str:
         self._statement = statement = parse_statement(self._proof.statement)
-        if (statement.issuer, statement.kid) != (
-            self._enrolment.issuer,
-            key_id(self._enrolment.public_key),
-        ):
+        if (statement.issuer, statement.kid) != self._key.place:
             raise VerificationError(Reason.PROOF_REGISTRY, "the enrolment is another signer's")
-        verify_statement(statement, self._enrolment.public_key)
+        verify_statement(statement, self._key.public_key)
         return f"epoch {statement.epoch}, sequence {statement.sequence}"
+
+    def _check_span(self) -> str:
+        self._admitted_by: str | None = None
+        try:
+            self._key.check_admits((self._statement.epoch, self._statement.sequence))
+        except VerificationError as error:
+            if self._proof.admission is None:
+                raise
+            self._admitted_by = self._check_admission(*self._proof.admission)
+            return f"{error.reason.value}, but admitted by {self._admitted_by}"
+        if self._proof.admission is not None:
+            raise VerificationError(Reason.PROOF_SHAPE, "an admission that is not needed")
+        return "the key may sign this sequence"
+
+    def _check_admission(self, raw: bytes, path: Path) -> str:
+        """Check that an authority lets this very statement in; return the authority's name."""
+        authority, change = check_change(parse_statement(raw), self._authorities)
+        if not isinstance(change, Admission):
+            raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, "not an admission")
+        admitted = hash_leaf(self._proof.statement)
+        if change.issuer != self._statement.issuer or admitted not in change.leaf_hashes:
+            raise VerificationError(Reason.PROOF_REGISTRY, "the admission is of other statements")
+        check_scope(authority, self._enrolment.kind, self._enrolment.area)
+        self._check_recorded(AdmissionRecord(change.issuer, admitted, hash_leaf(raw)), path)
+        return authority.issuer
 
     def _check_record(self) -> str:
         if self._statement.content_type != CONTENT_SENML:

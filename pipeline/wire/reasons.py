@@ -70,11 +70,27 @@ class Reason(StrEnum):
 
     # Enrolment and registry
     ENROLMENT_SHAPE = "enrolment_shape", "An enrolment lacks a field, or has one of the wrong type or range."
+    ROTATION_SHAPE = "rotation_shape", "A rotation lacks a field, or has one of the wrong type or range."
+    REVOCATION_SHAPE = "revocation_shape", "A revocation lacks a field, or has one of the wrong type."
+    ADMISSION_SHAPE = (
+        "admission_shape",
+        "An admission lacks a field, or its leaf hashes are none, malformed or not ascending.",
+    )
+    POSSESSION_INVALID = (
+        "possession_invalid",
+        "The holder of the key has not asked this authority to enrol it under this name.",
+    )
+    ROTATION_SIGNATURE = "rotation_signature", "The old key has not signed this rotation."
     AUTHORITY_UNKNOWN = "authority_unknown", "Signed by nobody in the authorities file."
-    AUTHORITY_SCOPE = "authority_scope", "The authority may not enrol this."
+    AUTHORITY_SCOPE = "authority_scope", "The authority does not answer for this kind in this area."
     KEY_KNOWN = "key_known", "The public key, or the issuer with this key id, is enrolled already."
     KEY_UNKNOWN = "key_unknown", "No enrolled key has this issuer and key id."
     KEY_NOT_YET_VALID = "key_not_yet_valid", "The key's validity starts later."
+    KEY_REVOKED = "key_revoked", "The key was revoked by then."
+    KEY_ENDED = "key_ended", "The key was rotated already."
+    KEY_SPAN = "key_span", "Outside the sequences that the key is there for: another key's by rotation."
+    ADMISSION_KNOWN = "admission_known", "A statement in the admission is admitted already."
+    REGISTRY_LAG = "registry_lag", "The block does not know a registry block that came too long before it."
 
     # Sealing
     SHARD_WRONG = "shard_wrong", "The issuer belongs to another shard."
@@ -100,6 +116,8 @@ class Reason(StrEnum):
     NOTE_UNSIGNED = "note_unsigned", "No known key has signed."
     CHECKPOINT_SHAPE = "checkpoint_shape", "Not a checkpoint: origin, size, root."
     CHECKPOINT_ORIGIN = "checkpoint_origin", "A checkpoint of another log."
+    CHECKPOINT_STALE = "checkpoint_stale", "The newest cosignature is older than the city promises."
+    ARRIVAL_LATE = "arrival_late", "It claims to have arrived after it was cosigned."
     QUORUM_MISSING = "quorum_missing", "Fewer witnesses have cosigned than the policy asks for."
     REQUEST_SHAPE = "request_shape", "Not an add-checkpoint request."
     POLICY_SHAPE = "policy_shape", "The policy file breaks its grammar."
@@ -128,6 +146,14 @@ class Reason(StrEnum):
     PROOF_SHAPE = "proof_shape", "Not a point proof: a part is missing or of the wrong type."
     PROOF_RECORD = "proof_record", "The statement has no record at this index."
     PROOF_REGISTRY = "proof_registry", "The enrolment in the proof is not the one in the registry."
+    EVIDENCE_SHAPE = "evidence_shape", "Not an evidence file: its framing breaks, or a frame is out of place."
+    EVIDENCE_QUERY = "evidence_query", "The query is malformed, or something in the file is no answer to it."
+    EVIDENCE_DAMAGED = "evidence_damaged", "The file's bytes are not those that the hash at its end is of."
+    EQUIVOCATION_SHAPE = (
+        "equivocation_shape",
+        "Not evidence of an equivocation: two statements, and who enrolled their key.",
+    )
+    EQUIVOCATION_NONE = "equivocation_none", "The two statements do not contradict one another."
     POINT_ALTERED = "point_altered", "The stored value is not the signed one."
     POINT_UNEXPECTED = "point_unexpected", "A stored point has no record in the log."
     POINT_MISSING = "point_missing", "A record in the log has no stored point."

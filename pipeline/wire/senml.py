@@ -91,6 +91,20 @@ def check_pack(payload: bytes, issuer: str) -> None:
         _resolve(cbor.decode(payload), issuer)
 
 
+def pack_times_us(payload: bytes, issuer: str) -> tuple[int, int]:
+    """Check a pack as `decode_pack` does; return the times (µs) of its earliest and its latest record.
+
+    Raises:
+        VerificationError: As `decode_pack`.
+    """
+    places = pack_scan.scan_pack(payload, issuer)
+    if places is None:
+        times_s = [record.time_s for record in _resolve(cbor.decode(payload), issuer)]
+    else:
+        times_s = places.times_s
+    return round(min(times_s) * 1e6), round(max(times_s) * 1e6)
+
+
 def decode_pack(payload: bytes, issuer: str) -> list[Record]:
     """Return the resolved records of a pack.
 

@@ -18,6 +18,10 @@ from pipeline.wire.senml import decode_pack
 
 CONTENT_SENML = 112  # application/senml+cbor, by its CoAP number (RFC 8428, 12.3)
 CONTENT_ENROLMENT = "application/vnd.cityproof.enrolment+cbor"
+CONTENT_ROTATION = "application/vnd.cityproof.rotation+cbor"
+CONTENT_REVOCATION = "application/vnd.cityproof.revocation+cbor"
+CONTENT_ADMISSION = "application/vnd.cityproof.admission+cbor"
+CONTENT_FINDING = "application/vnd.cityproof.finding+cbor"
 CONTENT_GENESIS = "application/vnd.cityproof.genesis+cbor"
 
 LABEL_CHAIN = -70001
@@ -164,13 +168,14 @@ def _parse_claims(claims: object, *, reading: bool) -> tuple[str, str]:
 def _parse_chain(chain: object) -> tuple[int, int, bytes]:
     match chain:
         case [epoch, sequence, bytes() as previous] if (
-            _is_counter(epoch) and _is_counter(sequence) and len(previous) == HASH_SIZE
+            is_counter(epoch) and is_counter(sequence) and len(previous) == HASH_SIZE
         ):
             return epoch, sequence, previous
     raise VerificationError(Reason.STATEMENT_CHAIN)
 
 
-def _is_counter(value: object) -> TypeGuard[int]:
+def is_counter(value: object) -> TypeGuard[int]:
+    """Tell whether this is an integer from 0 to 2^53 - 1."""
     return type(value) is int and 0 <= value <= COUNTER_MAX
 
 

@@ -31,6 +31,7 @@ from pipeline.verify.fsck import LogCheck
 from pipeline.wire.enrolment import Enrolment, encode_enrolment
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.messages import decode_receipts
+from pipeline.wire.possession import sign_possession
 from pipeline.wire.senml import Record, encode_pack
 from pipeline.wire.statement import CONTENT_ENROLMENT, CONTENT_SENML, sign_statement
 from pipeline.wire.topics import parse_topic, registry_topic, statements_topic
@@ -113,6 +114,7 @@ def _enrolment(issuer: str, signer: SeedSigner) -> Enrolment:
         calibrated_until_s=2_000_000_000,
         origin="device",
         valid_from_s=0,
+        possession=sign_possession(signer, AUTHORITY, issuer),
     )
 
 

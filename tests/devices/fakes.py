@@ -21,6 +21,7 @@ from pipeline.wire.enrolment import Enrolment, decode_enrolment
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SeedSigner, encode_key_file
 from pipeline.wire.messages import encode_receipts, encode_refusal
+from pipeline.wire.possession import check_possession
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import decode_pack
 from pipeline.wire.statement import CONTENT_ENROLMENT, parse_statement, record_count, verify_statement
@@ -154,6 +155,7 @@ class FakeLog:
         if statement.content_type == CONTENT_ENROLMENT:
             verify_statement(statement, self.authority.public_key)
             enrolment = decode_enrolment(statement.payload)
+            check_possession(enrolment.possession, statement.issuer, enrolment.issuer, enrolment.public_key)
             self.enrolments.append(enrolment)
             self.enrolled[enrolment.issuer, _kid(enrolment.public_key)] = enrolment.public_key
             self._open.append((*identity, raw))

@@ -4,7 +4,9 @@ import hashlib
 from functools import cache
 
 from pipeline.identity.authorities import ANY, Authorities, Authority, format_authorities, parse_authorities
-from pipeline.identity.registry import Registry, check_enrolment
+from pipeline.identity.changes import check_change
+from pipeline.identity.records import KeyRecord
+from pipeline.identity.registry import Registry
 from pipeline.log.block import SealedBlock, seal, sign_block
 from pipeline.log.checkpoint import Checkpoint, add_signatures, cosign, sign_checkpoint
 from pipeline.log.genesis import sign_genesis
@@ -21,6 +23,7 @@ from pipeline.wire.cose import parse_sign1, signing_input
 from pipeline.wire.enrolment import Enrolment, encode_enrolment
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.messages import encode_receipts, encode_refusal
+from pipeline.wire.possession import sign_possession
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import Record, encode_pack
 from pipeline.wire.statement import CONTENT_ENROLMENT, CONTENT_SENML, parse_statement, sign_statement
@@ -80,6 +83,7 @@ def enrolment() -> Enrolment:
         accuracy={"temperature": 0.5, "humidity": 3.0},
         calibrated_until_s=TIME_S + 86_400,
         valid_from_s=TIME_S,
+        possession=sign_possession(TRUCK, AUTHORITY, DEVICE),
     )
 
 
@@ -120,9 +124,15 @@ def registry() -> Registry:
     """The registry once the truck is enrolled."""
     made = Registry()
     statement = parse_statement(enrolment_statement())
-    made.enrol(check_enrolment(statement, authorities()), hash_leaf(statement.raw))
+    made.apply(check_change(statement, authorities())[1], hash_leaf(statement.raw))
     made.close_block()
     return made
+
+
+def key_record() -> KeyRecord:
+    """The truck's key in the registry."""
+    (record,) = registry().keys_of(DEVICE)
+    return record
 
 
 def manifest(accepted: int) -> Manifest:
@@ -177,7 +187,7 @@ def point_proof() -> bytes:
     """The proof of the second temperature of the first statement."""
     sealed, signed = block()
     log = BlockTree(hash_leaves([genesis(), signed]))
-    sides, hashes = registry().path((DEVICE, parse_statement(reading()).kid))
+    sides, hashes = registry().path(key_record())
     return encode_proof(
         PointProof(
             statement=reading(),
@@ -213,7 +223,6 @@ def examples() -> dict[str, bytes]:
     """Rule of the CDDL -> an object that it describes, as bytes."""
     sign1 = parse_sign1(reading())
     assert sign1.payload is not None
-    (record,) = registry()._by_place.values()
     return {
         "statement": reading(),
         "reading": reading(),
@@ -225,7 +234,7 @@ def examples() -> dict[str, bytes]:
         "signed-block": block()[1],
         "receipt": receipt(),
         "genesis": genesis(),
-        "registry-record": record.leaf(),
+        "registry-record": key_record().leaf(),
         "point-proof": point_proof(),
         "log-key": wrap_positions([ShardPosition(1, 0), ShardPosition(64, 63)]),
         "outcomes": outcomes(),

@@ -93,7 +93,7 @@ def test_one_issuer_may_have_several_keys() -> None:
         ([ECO_LINE.replace("* *", "* ,"), *BOUNDS], "line 1: not names"),
         ([ECO_LINE.replace("* *", "air, *"), *BOUNDS], "line 1: not names"),
         ([ECO_LINE.replace("* *", "* a,*"), *BOUNDS], "line 1: not names"),
-        ([ECO_LINE.replace("* *", "air,Air *"), *BOUNDS], "line 1: no sensor kind: 'Air'"),
+        ([ECO_LINE.replace("* *", "air,Air *"), *BOUNDS], "line 1: neither a sensor kind nor a role: 'Air'"),
         ([ECO_LINE, *BOUNDS, BOUNDS[0]], "line 5: the bound 'registry_lag_s' is unknown or stands twice"),
         ([ECO_LINE, *BOUNDS, "bound lag_s 5"], "line 5: the bound 'lag_s' is unknown"),
         ([ECO_LINE, *BOUNDS, "bound"], "line 5: not: authority"),
@@ -164,4 +164,4 @@ def test_kind_and_area_must_both_be_the_authoritys(
 ) -> None:
     """`*` stands for all of them."""
     authority = Authority("urn:x:air", AIR, frozenset(kinds.split(",")), frozenset(areas.split(",")))
-    assert authority.may_enrol(kind, area) is may
+    assert authority.answers_for(kind, area) is may

@@ -23,6 +23,7 @@ from pipeline.log.policy import parse_policy
 from pipeline.log.tiles import TileAppender, block_path
 from pipeline.wire.enrolment import Enrolment, encode_enrolment
 from pipeline.wire.keys import SeedSigner
+from pipeline.wire.possession import sign_possession
 from pipeline.wire.senml import Record, encode_pack
 from pipeline.wire.statement import CONTENT_ENROLMENT, CONTENT_SENML, shard_of, sign_statement
 
@@ -113,8 +114,9 @@ def device_in(shard: int, nth: int = 0) -> Device:
     return [next(found) for _ in range(nth + 1)][nth]
 
 
-def enrolment(device: Device, **changes: Any) -> Enrolment:
-    """What the authority knows about a device."""
+def enrolment(device: Device, *, authority: str = AUTHORITY_NAME, **changes: Any) -> Enrolment:
+    """What the authority knows about a device, which has proved to have its key."""
+    issuer = changes.get("issuer", device.issuer)
     plain = Enrolment(
         issuer=device.issuer,
         public_key=device.signer.public_key,
@@ -131,6 +133,7 @@ def enrolment(device: Device, **changes: Any) -> Enrolment:
         calibrated_until_s=2_000_000_000,
         origin="device",
         valid_from_s=1_700_000_000,
+        possession=sign_possession(device.signer, authority, issuer),
     )
     return replace(plain, **changes)
 
@@ -145,7 +148,7 @@ def enrol(
     **changes: Any,
 ) -> bytes:
     """An authority's statement that enrols a device."""
-    about = about or enrolment(device)
+    about = about or enrolment(device, authority=name)
     fields: dict[str, Any] = {
         "issuer": name,
         "subject": about.issuer,

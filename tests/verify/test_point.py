@@ -126,8 +126,9 @@ def test_its_steps_can_be_followed() -> None:
         "manifest": "shard 1, height 0",
         "statement in block": "leaf 3 of 6",
         "enrolment": f"{EXAMPLE.device.issuer}, enrolled by {AUTHORITY_NAME}",
-        "key in registry": f"key {key_id}",
+        "key in registry": f"key {key_id}, not revoked at registry state 1",
         "signature": "epoch 1, sequence 1",
+        "key's span": "the key may sign this sequence",
         "record": "no2 = 21.25 ug/m3",
     }
     assert check.result() == judge(DATA)
@@ -164,6 +165,9 @@ def test_the_registry_path_leads_to_the_root_from_its_sides() -> None:
         EXAMPLE.device.signer.public_key,
         sha256(b"\0" + EXAMPLE.enrolments[2]).digest(),
         1_700_000_000,
+        [0, 0],
+        [],
+        b"",
     ]
     root = sha256(b"\0" + cbor2.dumps(record)).digest()
     for level, sibling in enumerate(path.hashes):
@@ -306,7 +310,9 @@ def lie(
     tree = BlockTree(hash_leaves(leaves))
     about = claimed or enrolments[0]
     key = decode_enrolment(parse_statement(about).payload)
-    sides, hashes = log.registry.path((key.issuer, sha256(key.public_key).digest()[:8]))
+    held = log.registry.find(key.issuer, sha256(key.public_key).digest()[:8])
+    assert held is not None
+    sides, hashes = log.registry.path(held)
     entry = len(log.entries) - 1
     return encode_proof(
         PointProof(

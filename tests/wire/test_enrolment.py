@@ -12,6 +12,7 @@ from pipeline.wire.enrolment import Enrolment, decode_enrolment, encode_enrolmen
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.quantities import KINDS
 from pipeline.wire.reasons import Reason
+from pipeline.wire.roles import ROLES
 from tests.wire import build, reference
 
 GOOD: dict[object, object] = {
@@ -29,6 +30,7 @@ GOOD: dict[object, object] = {
     12: 1800000000,
     13: "device",
     14: 1700000000,
+    15: bytes(range(64)),
 }
 ENROLMENT = Enrolment(
     issuer="urn:dev:ops:32473-air-7",
@@ -49,6 +51,7 @@ ENROLMENT = Enrolment(
     calibrated_until_s=1800000000,
     origin="device",
     valid_from_s=1700000000,
+    possession=bytes(range(64)),
 )
 
 
@@ -87,7 +90,8 @@ CHANGES: list[tuple[object, object, Reason | None]] = [
     *[(label, LEFT_OUT, Reason.ENROLMENT_SHAPE) for label in GOOD if label != 10],
     (10, LEFT_OUT, None),
     (0, 0, Reason.ENROLMENT_SHAPE),
-    (15, 0, Reason.ENROLMENT_SHAPE),
+    (16, 0, Reason.ENROLMENT_SHAPE),
+    *[(15, wrong, Reason.ENROLMENT_SHAPE) for wrong in (0, "a" * 64, bytes(63), bytes(65))],
     ("1", 0, Reason.ENROLMENT_SHAPE),
     (1, "no uri", Reason.ENROLMENT_SHAPE),
     (1, b"urn:dev:ops:32473-air-7", Reason.ENROLMENT_SHAPE),
@@ -104,6 +108,7 @@ CHANGES: list[tuple[object, object, Reason | None]] = [
     *[(label, "a" * 128, None) for label in (3, 4, 5, 7, 8)],
     (6, "radar", Reason.ENROLMENT_SHAPE),
     (6, ["air"], Reason.ENROLMENT_SHAPE),
+    *[(6, role, Reason.ENROLMENT_SHAPE) for role in ROLES],  # A role has no place and measures nothing.
     (6, "weather", Reason.ENROLMENT_SHAPE),  # The accuracy is of quantities that it does not measure.
     *[(label, [-180, -90, -10000], None) for label in (9, 10)],
     *[(label, [180.0, 90.0, 10000.0], None) for label in (9, 10)],
@@ -161,7 +166,7 @@ def test_each_field_has_its_bounds(label: object, value: object, reason: Reason 
         (3, "the department"),
         (4, "the controller"),
         (5, "the data class"),
-        (6, "the sensor kind"),
+        (6, "neither a sensor kind nor a role"),
         (7, "the subject"),
         (8, "the area"),
         (9, "a position"),
@@ -170,6 +175,7 @@ def test_each_field_has_its_bounds(label: object, value: object, reason: Reason 
         (12, "the calibration's end"),
         (13, "the origin"),
         (14, "the start of validity"),
+        (15, "the possession"),
     ],
 )
 def test_the_detail_names_the_field(label: int, named: str) -> None:
@@ -179,6 +185,23 @@ def test_the_detail_names_the_field(label: int, named: str) -> None:
     assert refused.value.detail == named
     with pytest.raises(VerificationError, match=r"an accuracy$"):
         decode_enrolment(reference.dumps({**GOOD, 11: {"pm2_5": -1}}))
+
+
+@pytest.mark.parametrize("role", ["auditor", "shipper", "carrier", "consignee", "issuer"])
+def test_a_role_has_no_place_and_measures_nothing(role: str) -> None:
+    """Fields 9 to 12 are a sensor's: a role's enrolment has none of them, and all of the others."""
+    fields = {label: value for label, value in GOOD.items() if label not in {9, 10, 11, 12}} | {6: role}
+    person = decode_enrolment(reference.dumps(fields))
+    assert encode_enrolment(person) == reference.dumps(fields)
+    nowhere: dict[str, Any] = dict.fromkeys(
+        ("longitude", "latitude", "height_m", "longitude2", "latitude2", "height2_m", "accuracy")
+    )
+    assert person == replace(ENROLMENT, kind=role, calibrated_until_s=None, **nowhere)
+    for label in (9, 10, 11, 12):
+        assert refusal(reference.dumps(fields | {label: GOOD[label]})) is Reason.ENROLMENT_SHAPE
+    for missing in fields:
+        less = {label: value for label, value in fields.items() if label != missing}
+        assert refusal(reference.dumps(less)) is Reason.ENROLMENT_SHAPE
 
 
 def test_a_sensor_is_a_device_unless_imported() -> None:

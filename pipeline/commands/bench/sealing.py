@@ -28,6 +28,7 @@ from pipeline.stages.envelopes import wrap_arrival
 from pipeline.wire.cose import signing_input
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.keys import SeedSigner
+from pipeline.wire.possession import sign_possession
 from pipeline.wire.senml import Record, encode_pack
 from pipeline.wire.statement import CONTENT_SENML, parse_statement, shard_of, sign_statement
 from pipeline.wire.topics import STATEMENTS
@@ -61,14 +62,14 @@ class Load:
     signatures: Sequence[tuple[VerifyKey, bytes, bytes]]
 
 
-def make_load(records: int) -> Load:
+def make_load(records: int, statements: int = STATEMENTS_COUNT) -> Load:
     """Sign the statements: a fleet's round after round, so many records each."""
     signers = [SeedSigner(sha256(b"bench %d" % number).digest()) for number in range(DEVICES)]
     issuers = [f"urn:dev:ops:32473-bench-{number}" for number in range(DEVICES)]
     enrolments = [_enrolment(issuer, signer) for issuer, signer in zip(issuers, signers, strict=True)]
     messages: list[Message] = []
     signatures: list[tuple[VerifyKey, bytes, bytes]] = []
-    for number in range(STATEMENTS_COUNT):
+    for number in range(statements):
         sequence, device = divmod(number, DEVICES)
         raw = _statement(signers[device], issuers[device], sequence, records)
         topic = f"statements/{issuers[device]}".encode()
@@ -99,6 +100,7 @@ def _enrolment(issuer: str, signer: SeedSigner) -> Enrolment:
         calibrated_until_s=2_000_000_000,
         origin="device",
         valid_from_s=0,
+        possession=sign_possession(signer, "https://bench.example/", issuer),
     )
 
 
@@ -134,7 +136,7 @@ def seal_all(load: Load, clock: Clock = process_time) -> float:
     """Return the seconds that sealing every statement takes."""
     registry = Registry()
     for enrolment in load.enrolments:
-        registry.enrol(enrolment, bytes(32))
+        registry.apply(enrolment, bytes(32))
     sealer = Sealer(SHARD, SHARDS, bytes(16), ReadingAdmission(registry), SignerSequences(), ChainTip())
     began = clock()
     for start in range(0, len(load.messages), READ_MAX):
@@ -147,10 +149,9 @@ def seal_all(load: Load, clock: Clock = process_time) -> float:
     return spent_s
 
 
-def _pair(work: Callable[[Load, Clock], float], records: int) -> float:
+def two_at_once(work: Callable[[Load, Clock], float], load: Load) -> float:
     """Return how many times as fast two processes are as one, at the same work each."""
     context = get_context("fork")
-    load = make_load(records)
     alone_s = work(load, perf_counter)
     barrier = context.Barrier(2)
     queue: SimpleQueue[float] = context.SimpleQueue()
@@ -177,7 +178,8 @@ def measure_sealing(records: int) -> list[float]:
 
 def measure_two_processes(records: int) -> list[float]:
     """Return which share of the bare loop's gain from two processes sealing keeps, a value a run."""
-    return [_pair(seal_all, records) / _pair(verify_bare, records) for _ in range(RUNS)]
+    load = make_load(records)
+    return [two_at_once(seal_all, load) / two_at_once(verify_bare, load) for _ in range(RUNS)]
 
 
 def measure_tree() -> list[float]:

@@ -1,0 +1,39 @@
+"""What an enrolled key may sign: sensors their readings, people and services what their role is for."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pipeline.wire import cbor
+from pipeline.wire.errors import VerificationError
+from pipeline.wire.quantities import KINDS
+from pipeline.wire.reasons import Reason
+from pipeline.wire.senml import check_pack
+from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, Statement
+
+# Content types by role; a role without any is reserved.
+ROLES: Mapping[str, frozenset[int | str]] = MappingProxyType(
+    {
+        "auditor": frozenset({CONTENT_FINDING}),
+        "shipper": frozenset[int | str](),
+        "carrier": frozenset[int | str](),
+        "consignee": frozenset[int | str](),
+        "issuer": frozenset[int | str](),
+    }
+)
+CONTENT_TYPES: Mapping[str, frozenset[int | str]] = MappingProxyType(
+    {**ROLES, **dict.fromkeys(KINDS, frozenset[int | str]({CONTENT_SENML}))}
+)
+
+
+def check_content(statement: Statement, kind: str) -> None:
+    """Check that a signer of this kind may sign such content, and that the content is such.
+
+    Raises:
+        VerificationError: STATEMENT_CONTENT_TYPE; CBOR_*, PACK_*.
+    """
+    if statement.content_type not in CONTENT_TYPES[kind]:
+        raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, f"{statement.content_type} by {kind}")
+    if statement.content_type == CONTENT_SENML:
+        check_pack(statement.payload, statement.issuer)
+    else:
+        cbor.check(statement.payload)
