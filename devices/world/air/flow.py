@@ -26,6 +26,13 @@ class Flow(NamedTuple):
 
 
 @inlined
+def inside(flow: Flow, x_m: float, y_m: float) -> bool:
+    """Return whether a place lies over the grid."""
+    x, y = (x_m - flow.x0_m) / CELL_M, (y_m - flow.y0_m) / CELL_M
+    return bool(0.0 <= x < flow.gusts.shape[0] and 0.0 <= y < flow.gusts.shape[1])
+
+
+@inlined
 def motion(flow: Flow, x_m: float, y_m: float, z_m: float) -> tuple[float, float, float]:
     """Return the velocity (m/s, towards east, north and up) at a point over the grid.
 

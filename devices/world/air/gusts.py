@@ -38,7 +38,7 @@ class GustField:
         energy = np.exp(log_length) ** (2.0 / 3.0)
         # One component of the velocity of a mode has the variance k^2 A^2 / 2, over all directions.
         self._amplitude = np.sqrt(2.0 * energy / energy.sum()) / wavenumber
-        self._lives = Wandering(draw, np.repeat(np.exp(log_time), 2), 2 * MODES)
+        self._lives = Wandering(draw, np.tile(np.exp(log_time), 2), 2 * MODES)
         x_m, y_m = grid.corners_x_m(), grid.corners_y_m()
         along_x, along_y = (
             np.outer(x_m, wavenumber * np.cos(angle)),

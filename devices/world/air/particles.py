@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from devices.world.air.compiled import compiled, inlined
 from devices.world.air.counting import Count, Watch, count
-from devices.world.air.flow import Flow, motion
+from devices.world.air.flow import Flow, inside, motion
 from devices.world.air.grid import CELL_M
 from devices.world.air.turbulence import (
     GAIN_H,
@@ -93,13 +93,16 @@ def fly_one(
 ) -> bool:
     """Let one particle fly to the minute's end and count it on its way; return whether it stays.
 
-    Its last step may lead into the next minute: steps are never cut.
+    Its last step may lead into the next minute: steps are never cut. A stack's plume may have risen beyond
+    the grid before its particles are set free: they never were inside.
     """
     x, y, z = float(particle[X]), float(particle[Y]), float(particle[Z])
     u, v, w = float(particle[U]), float(particle[V]), float(particle[W])
     variance_h, variance_v = float(particle[VARIANCE_H]), float(particle[VARIANCE_V])
     age_s, ahead_s = float(particle[AGE]), float(particle[AHEAD])
-    table, columns, rows = flow.table, flow.gusts.shape[0], flow.gusts.shape[1]
+    table, rows = flow.table, flow.gusts.shape[1]
+    if not inside(flow, x, y):
+        return False
     beneath = z < flow.mixing_height_m + 1e-3  # What float32 has rounded up belongs below.
     while ahead_s < MINUTE_S:
         level = int(z / LEVEL_M)
@@ -127,10 +130,9 @@ def fly_one(
         # Taylor's theorem: the spread of a cloud grows as its velocities are remembered.
         variance_h += 2.0 * sigma_h**2 * step_s * min(age_s, table[level, TIME_H])
         variance_v += 2.0 * sigma_w**2 * step_s * min(age_s, table[level, TIME_W])
-        east_cells, north_cells = (x - flow.x0_m) / CELL_M, (y - flow.y0_m) / CELL_M
-        if not (0.0 <= east_cells < columns and 0.0 <= north_cells < rows):
+        if not inside(flow, x, y):
             return False
-        cell = int(east_cells) * rows + int(north_cells)
+        cell = int((x - flow.x0_m) / CELL_M) * rows + int((y - flow.y0_m) / CELL_M)
         weight_s = particle[WEIGHT] * step_s / MINUTE_S
         count(counted, watched, cell, (x, y, z), (variance_h, variance_v), weight_s, age_s, source, rates)
     particle[X], particle[Y], particle[Z] = x, y, z

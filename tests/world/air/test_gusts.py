@@ -79,3 +79,18 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     one, same, other = (GustField(Gusts(), GRID, seed).advance(60.0).tobytes() for seed in (1, 1, 2))
     assert one == same
     assert one != other
+
+
+def test_large_gusts_live_longer() -> None:
+    """What is left after averaging over 600 m is still there when the rest has long gone."""
+    gusts = GustField(Gusts(), GRID, 14)
+    frames = np.stack([gusts.advance(60.0)[..., 0] for _ in range(360)])
+    blocks = frames[:, :264, :168].reshape(360, 11, 24, 7, 24)
+    large = blocks.mean(axis=(2, 4), keepdims=True)
+    small = blocks - large
+
+    def correlation(part: Any) -> float:
+        return float(np.mean(part[:-10] * part[10:]) / part.var())
+
+    assert correlation(large) > 0.5
+    assert correlation(small) < 0.5 * correlation(large)

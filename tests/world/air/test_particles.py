@@ -131,6 +131,18 @@ def test_above_the_mixing_height_stays_above(
     assert np.all(swarm.particles[1000:, Z] >= layer.mixing_height_m)
 
 
+def test_what_is_set_free_beyond_the_grid_never_comes_in(
+    make_layer: Any, make_flow: Any, make_swarm: Any, nobody: Any
+) -> None:
+    """A plume that has risen past the grid's edge is gone, even where the wind would bring it back."""
+    flow = make_flow(make_layer("neutral", (5.0, 0.0)))
+    x_m = np.array([flow.x0_m - 1.0, flow.x0_m + 1.0, -1e6])
+    swarm = make_swarm(x_m, np.full(3, 2000.0), np.full(3, 100.0))
+    watched, counted, rates = nobody
+    assert fly(swarm, 3, flow, chance(12), rates, watched, counted) == 1
+    assert swarm.particles[0, X] > flow.x0_m + 100.0
+
+
 def test_the_normal_values_are_normal() -> None:
     """4096 values stand for the normal law: mean 0, variance 1, kurtosis 3 within the lost tails."""
     values = chance(0).normal.astype(float)
