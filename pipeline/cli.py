@@ -41,6 +41,10 @@ Policy = Annotated[
 Authorities = Annotated[
     Path | None, typer.Option(help="The authorities you trust; default: authorities.txt beside the files.")
 ]
+Log = Annotated[str, typer.Argument(help="The city's folder, or the URL of its log's files.")]
+AuditorToken = Annotated[
+    Path | None, typer.Option(help="Holds the token that block bodies ask for, where the log is a URL.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
@@ -98,17 +102,25 @@ def series(
     raise typer.Exit(run(directory, device, as_json=as_json))
 
 
-@app.command(epilog="Example: cityproof fsck demo/latest")
+@app.command(
+    epilog="Example: cityproof fsck demo/latest; "
+    "cityproof fsck https://log.city.example --auditor-token-file token --policy policy.txt"
+)
 def fsck(
-    directory: FolderArgument = LATEST,
+    log: Log = str(LATEST),
     policy: Policy = None,
     authorities: Authorities = None,
+    auditor_token_file: AuditorToken = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many check blocks; default: one a processor.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Derive a whole log again from its files, and name every wrong place. Exit 0: clean; 1: not."""
-    from pipeline.commands.fsck import run
+    from pipeline.commands.fsck import Question, run
 
-    raise typer.Exit(run(directory, policy, authorities, as_json=as_json))
+    question = Question(log, policy, authorities, auditor_token_file, processes)
+    raise typer.Exit(run(question, as_json=as_json))
 
 
 @app.command(epilog="Example: cityproof audit demo/latest")
@@ -180,6 +192,14 @@ def run_files(
 def sealing(as_json: AsJson = False) -> None:
     """Measure what sealing costs beside bare signature checks. Exit 0: the goals are met; 1: not all."""
     from pipeline.commands.bench.sealing import run
+
+    raise typer.Exit(run(as_json=as_json))
+
+
+@bench_app.command("fsck", epilog="Example: cityproof bench fsck --json")
+def bench_fsck(as_json: AsJson = False) -> None:
+    """Measure what fsck costs beside bare signature checks. Exit 0: the goals are met; 1: not all."""
+    from pipeline.commands.bench.fsck import run
 
     raise typer.Exit(run(as_json=as_json))
 

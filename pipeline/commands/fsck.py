@@ -1,40 +1,59 @@
 """`cityproof fsck`: derive a whole log again from its files, and name every wrong place."""
 
 import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.commands.reading import reader_of
+from pipeline.commands.reading import is_url, open_log, trust_file
 from pipeline.commands.verify import load_authorities, load_policy
-from pipeline.verify.fsck import Finding, LogCheck
+from pipeline.edges.processes import ExaminingProcesses
+from pipeline.verify.entries import Finding
+from pipeline.verify.fsck import LogCheck, Progress
+from pipeline.wire.errors import UnavailableError
 
 CLEAN, DIRTY = 0, 1
 
 
-def run(directory: Path, policy: Path | None, authorities: Path | None, *, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which log is to be checked, against what, and by how many processes."""
+
+    where: str
+    policy: Path | None
+    authorities: Path | None
+    token_file: Path | None
+    processes: int | None
+
+
+def run(question: Question, *, as_json: bool) -> int:
     """Check a city's log. Exit 0: everything holds; 1: something is wrong; 2: it could not be checked."""
-    check = LogCheck(
-        reader_of(directory),
-        load_policy(policy or directory / "policy.txt"),
-        load_authorities(authorities or directory / "authorities.txt"),
-    )
-    findings = list(check.run()) if as_json or find_spec("rich") is None else _with_progress(check)
+    where = question.where
+    policy = load_policy(trust_file(where, question.policy, "policy.txt"))
+    authorities = load_authorities(trust_file(where, question.authorities, "authorities.txt"))
+    processes = question.processes or os.cpu_count() or 1
+    findings: list[Finding] = []
+    with open_log(where, question.token_file) as read:
+        examine = ExaminingProcesses(read, processes) if processes > 1 else None
+        check = LogCheck(read, policy, authorities, examine, time.time() if is_url(where) else None)
+        try:
+            with _progress(shown=not as_json) as progress:
+                findings.extend(check.run(progress))
+        except UnavailableError:
+            # What was found until then is in the list and stands; the caller says why there is no more.
+            _print_findings(findings)
+            raise
     tally = check.tally
     if as_json:
-        found = [{"path": f.path, "reason": f.reason, "detail": f.detail} for f in findings]
-        print(
-            json.dumps(
-                {
-                    "size": tally.size,
-                    "blocks": tally.blocks,
-                    "statements": tally.statements,
-                    "findings": found,
-                }
-            )
-        )
+        found = [finding._asdict() for finding in findings]
+        counts = {"size": tally.size, "blocks": tally.blocks, "statements": tally.statements}
+        print(json.dumps(counts | {"findings": found}))
     else:
-        for finding in findings:
-            print(f"WRONG   {finding.path}: {finding.reason}: {finding.detail}")
+        _print_findings(findings)
         verdict = f"{len(findings)} wrong places" if findings else "clean"
         print(
             f"{verdict}: {tally.size} entries, {tally.blocks} blocks, {tally.statements} statements checked"
@@ -42,10 +61,19 @@ def run(directory: Path, policy: Path | None, authorities: Path | None, *, as_js
     return DIRTY if findings else CLEAN
 
 
-def _with_progress(check: LogCheck) -> list[Finding]:
+def _print_findings(findings: list[Finding]) -> None:
+    for finding in findings:
+        print(f"WRONG   {finding.path}: {finding.reason}: {finding.detail}")
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Progress]:
+    if not shown or find_spec("rich") is None:
+        yield lambda _done, _size: None
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("entries", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("fsck", total=None)
-        return list(check.run(lambda done, size: progress.update(task, completed=done, total=size)))
+        yield lambda done, size: progress.update(task, completed=done, total=size)
