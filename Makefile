@@ -14,7 +14,7 @@ COMMA := ,
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench mutation docs lock clean
+.PHONY: help setup demo test check interop tools bench mutation docs lock clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	f_note "github.com/transparency-dev/formats/note"
+	"github.com/transparency-dev/witness/monitoring"
 	"github.com/transparency-dev/witness/omniwitness"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -44,6 +45,7 @@ func run(ctx context.Context, keyFile string, vkeys []string) error {
 	if err != nil {
 		return err
 	}
+	monitoring.SetMetricFactory(monitoring.InertMetricFactory{})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
