@@ -1,6 +1,7 @@
 """Tessera (transparency-dev/tessera) reads our log, and our witness cosigns a log that Tessera makes."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Generator
@@ -57,7 +58,7 @@ def test_tessera_reads_our_log(
         ("tile/0/000", "failed: tile/0/000: log has"),
         ("tile/0/003.p/232", "failed: tile/0/003.p/232: log has"),
         ("tile/1/000.p/3", "failed: tile/1/000.p/3: log has"),
-        ("tile/entries/001", "failed: tile/0/001: log has"),
+        ("tile/entries/001", "failed: tile/(0/001|1/000.p/3): log has"),
         ("tile/entries/003.p/232", "failed: tile/0/003.p/232: log has"),
     ],
 )
@@ -73,7 +74,7 @@ def test_tessera_refuses_our_log_with_a_file_changed(
     checked = run(go_program("tessera"), "fsck", tmp_path, VKEY)
 
     assert checked.returncode == 1
-    assert why in checked.stderr
+    assert re.search(why, checked.stderr)  # Of two tiles that are wrong either may be met first.
 
 
 @dataclass(frozen=True)

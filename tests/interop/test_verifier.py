@@ -176,7 +176,9 @@ def test_a_point_proof_and_flipped_bits_of_it() -> None:
 
     point = verifier.verify_point(proof, policy, authorities)
 
-    assert (point.record.quantity, point.record.value, point.entry, point.leaf) == ("temperature", 5.0, 1, 1)
+    assert (point.record.quantity, point.record.value, point.entry, point.leaf) == ("temperature", 5.0, 1, 2)
+    assert (point.authority, point.rotated_by) == (examples.AUTHORITY, [examples.AUTHORITY])
+    assert point.admitted_by == examples.AUTHORITY
     assert point.checkpoint.times_s == {"w": examples.TIME_S + 1}
     for place in range(0, len(proof) * 8, 17):  # All of them agree too, and take half a minute.
         flipped = bytearray(proof)

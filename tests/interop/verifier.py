@@ -12,14 +12,17 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COUNTER_MAX = 2**53 - 1
-ENROLMENT_TYPE = "application/vnd.cityproof.enrolment+cbor"
+STATED_TYPES = {
+    f"application/vnd.cityproof.{name}+cbor": name
+    for name in ("enrolment", "rotation", "revocation", "admission")
+}
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 Fields: TypeAlias = Any  # A map that has been checked: its keys are the integers of formats.md.
@@ -335,7 +338,14 @@ def _quantities() -> dict[str, Quantity]:
 
 QUANTITIES = _quantities()
 UNITS = {quantity.unit for quantity in QUANTITIES.values()}
-KINDS = {"air", "weather", "water", "traffic", "cold", "meter", "parking"}
+SENSORS = {"air", "weather", "water", "traffic", "cold", "meter", "parking"}
+ROLES = {"auditor", "shipper", "carrier", "consignee", "issuer"}
+KINDS = SENSORS | ROLES
+MAY_SIGN: dict[str, set[Any]] = {
+    **dict.fromkeys(ROLES, set[Any]()),
+    **dict.fromkeys(SENSORS, {112}),
+    "auditor": {"application/vnd.cityproof.finding+cbor"},
+}
 
 
 @dataclass
@@ -391,22 +401,26 @@ def _resolve(item: dict[Any, Any], base: dict[int, Any]) -> Record:
     return Record(name, quantity.unit, float(value), time_s)
 
 
-# formats.md, 5: enrolments.
+# formats.md, 5: authorities' statements.
 
 
 def parse_enrolment(payload: bytes) -> Fields:
     """Return the fields of an enrolment."""
     fields: Any = decode(payload)
     shape = "enrolment_shape"
-    require(isinstance(fields, dict) and set(fields) - {10} == set(range(1, 15)) - {10}, shape)
+    require(isinstance(fields, dict), shape)
+    kind = fields.get(6)
+    require(isinstance(kind, str) and kind in KINDS, shape)
+    optional = {10} if kind in SENSORS else {9, 10, 11, 12}
+    require(set(fields) - ({10} & optional) == set(range(1, 16)) - optional, shape)
     require(is_issuer(fields[1]), shape)
     require(all(is_label(fields[key]) for key in (3, 4, 5, 7, 8)), shape)
-    require(isinstance(fields[6], str) and fields[6] in KINDS, shape)
     require(fields[13] in ("device", "imported"), shape)
-    require(all(is_int(fields[key]) and 0 <= fields[key] < 2**33 for key in (12, 14)), shape)
+    require(all(is_time(fields[key]) for key in (12, 14) if key in fields), shape)
+    require(is_bytes(fields[15], 64), shape)
     for key in (9, 10):
         require(key not in fields or _is_position(fields[key]), shape)
-    accuracy = fields[11]
+    accuracy = fields.get(11, {})
     require(isinstance(accuracy, dict), shape)
     for name, width in accuracy.items():
         known = isinstance(name, str) and name in QUANTITIES and fields[6] in QUANTITIES[name].kinds
@@ -414,6 +428,62 @@ def parse_enrolment(payload: bytes) -> Fields:
     require(isinstance(fields[2], bytes), shape)
     check_key(fields[2])
     return fields
+
+
+def parse_rotation(payload: bytes) -> Fields:
+    """Return the fields of a rotation."""
+    fields: Any = decode(payload)
+    shape = "rotation_shape"
+    require(isinstance(fields, dict) and set(fields) == set(range(1, 8)), shape)
+    require(is_issuer(fields[1]) and is_bytes(fields[2], 8) and isinstance(fields[3], bytes), shape)
+    start = fields[4]
+    require(isinstance(start, list) and len(start) == 2 and all(map(is_counter, start)), shape)
+    require(is_bytes(fields[5], 64) and is_bytes(fields[6], 64) and is_time(fields[7]), shape)
+    check_key(fields[3])
+    return fields
+
+
+def parse_revocation(payload: bytes) -> Fields:
+    """Return the fields of a revocation."""
+    fields: Any = decode(payload)
+    shape = "revocation_shape"
+    require(isinstance(fields, dict) and set(fields) == {1, 2, 3}, shape)
+    require(is_issuer(fields[1]) and is_bytes(fields[2], 8) and is_label(fields[3]), shape)
+    return fields
+
+
+def parse_admission(payload: bytes) -> Fields:
+    """Return the fields of an admission."""
+    fields: Any = decode(payload)
+    shape = "admission_shape"
+    require(isinstance(fields, dict) and set(fields) == {1, 2, 3}, shape)
+    require(is_issuer(fields[1]) and is_label(fields[3]), shape)
+    hashes = fields[2]
+    require(isinstance(hashes, list) and hashes and all(is_bytes(item, 32) for item in hashes), shape)
+    require(hashes == sorted(set(hashes)), shape)
+    return fields
+
+
+def is_time(value: object) -> bool:
+    """Tell whether this is a POSIX time in seconds."""
+    return is_int(value) and 0 <= cast("int", value) < 2**33
+
+
+def possession_input(authority: str, issuer: str, public_key: bytes) -> bytes:
+    """Return what a key's holder signs to be enrolled."""
+    return b"\n".join([b"cityproof/possession/v1", authority.encode(), issuer.encode(), public_key])
+
+
+def rotation_input(authority: str, rotation: Fields) -> bytes:
+    """Return what the old key signs."""
+    epoch, sequence = rotation[4]
+    end = rotation[3] + epoch.to_bytes(8, "big") + sequence.to_bytes(8, "big")
+    return b"\n".join([b"cityproof/rotation/v1", authority.encode(), rotation[1].encode(), end])
+
+
+def check_signed(public_key: bytes, message: bytes, signature: bytes, reason: str) -> None:
+    """Check a signature that has a reason of its own."""
+    require(reason_of(verify, public_key, message, signature) == "", reason)
 
 
 def _is_position(value: object) -> bool:
@@ -782,8 +852,16 @@ class Authority:
     areas: set[str]
 
 
-def parse_authorities(raw: bytes) -> dict[tuple[str, bytes], Authority]:
-    """Return the authorities of a file by (issuer, key id)."""
+@dataclass
+class Authorities:
+    """The authorities of a file by (issuer, key id), and its bounds."""
+
+    by_key: dict[tuple[str, bytes], Authority]
+    bounds: dict[str, int]
+
+
+def parse_authorities(raw: bytes) -> Authorities:
+    """Return what an authorities file says."""
     shape = "authorities_shape"
     require(len(raw) <= 65_536, "oversize")
     try:
@@ -791,7 +869,7 @@ def parse_authorities(raw: bytes) -> dict[tuple[str, bytes], Authority]:
     except UnicodeDecodeError:
         raise RefusedError(shape) from None
     found: dict[tuple[str, bytes], Authority] = {}
-    bounds: set[str] = set()
+    bounds: dict[str, int] = {}
     for line in text.split("\n"):
         match line.split("#")[0].split():
             case []:
@@ -805,16 +883,189 @@ def parse_authorities(raw: bytes) -> dict[tuple[str, bytes], Authority]:
                 require(public_key not in {known.public_key for known in found.values()}, shape)
                 found[issuer, key_id(public_key)] = Authority(public_key, *names)
             case ["bound", name, seconds]:
-                require(name in {"registry_lag_s", "cosign_delay_s", "checkpoint_age_s"} - bounds, shape)
+                require(name in {"registry_lag_s", "cosign_delay_s", "checkpoint_age_s"} - set(bounds), shape)
                 require(re.fullmatch(r"[0-9]{1,9}", seconds, re.ASCII), shape)
-                bounds.add(name)
+                bounds[name] = int(seconds)
             case _:
                 raise RefusedError(shape)
     require(found and len(bounds) == 3, shape)
-    return found
+    return Authorities(found, bounds)
 
 
-# formats.md, 9 and 11. verification.md, A point proof.
+# formats.md, 9. verification.md, What authorities state.
+
+
+@dataclass
+class Stated:
+    """An authority's statement that stands by itself: steps 3 to 7 of shard 0."""
+
+    what: str
+    fields: Fields
+    authority: Authority
+    name: str
+    leaf_hash: bytes
+
+
+def check_stated(raw: bytes, authorities: Authorities) -> Stated:
+    """Check an authority's statement by itself."""
+    statement = parse_statement(raw)
+    authority = authorities.by_key.get((statement.issuer, statement.kid))
+    require(authority, "authority_unknown")
+    assert authority is not None
+    verify_statement(statement, authority.public_key)
+    what = STATED_TYPES.get(str(statement.content_type), "")
+    require(what, "statement_content_type")
+    parsers = {
+        "enrolment": parse_enrolment,
+        "rotation": parse_rotation,
+        "revocation": parse_revocation,
+        "admission": parse_admission,
+    }
+    fields = parsers[what](statement.sign1.payload)
+    require(statement.subject == fields[1], "statement_subject")
+    return Stated(what, fields, authority, statement.issuer, hash_leaf(raw))
+
+
+def check_scope(authority: Authority, kind: str, area: str) -> None:
+    """Check that kind and area are the authority's."""
+    for names, name in ((authority.kinds, kind), (authority.areas, area)):
+        require(names == {"*"} or name in names, "authority_scope")
+
+
+@dataclass
+class Key:
+    """A key's record, and what is known of its signer."""
+
+    enrolment: Fields
+    public_key: bytes
+    introduced_by: bytes
+    valid_from: int
+    start: list[int]
+    end: list[int]
+    revocation: bytes
+
+    @property
+    def place(self) -> tuple[str, bytes]:
+        """Issuer and key id."""
+        return self.enrolment[1], key_id(self.public_key)
+
+    def record(self) -> bytes:
+        """Return the record's bytes."""
+        issuer, kid = self.place
+        parts = [b"\x88", _text(issuer), *map(_string, (kid, self.public_key, self.introduced_by))]
+        parts += [head(0, self.valid_from), _counters(self.start), _counters(self.end)]
+        return b"".join([*parts, _string(self.revocation)])
+
+    def over(self, epoch: int, sequence: int) -> str:
+        """Return why the key does not admit a statement at this place; empty if it does."""
+        if self.revocation:
+            return "key_revoked"
+        ended = self.end and [epoch, sequence] >= self.end
+        return "key_span" if ended or [epoch, sequence] < self.start else ""
+
+
+def enrolled(stated: Stated) -> Key:
+    """Check an enrolment; return its key."""
+    require(stated.what == "enrolment", "statement_content_type")
+    fields = stated.fields
+    check_scope(stated.authority, fields[6], fields[8])
+    wanted = possession_input(stated.name, fields[1], fields[2])
+    check_signed(fields[2], wanted, fields[15], "possession_invalid")
+    return Key(fields, fields[2], stated.leaf_hash, fields[14], [0, 0], [], b"")
+
+
+def rotated(stated: Stated, old: Key, known: Callable[[], bool]) -> Key:
+    """Check a rotation of this key, which nothing forbids; return the new key."""
+    fields = stated.fields
+    require(fields[4] > old.start, "key_span")
+    require(not known(), "key_known")
+    check_signed(old.public_key, rotation_input(stated.name, fields), fields[5], "rotation_signature")
+    wanted = possession_input(stated.name, fields[1], fields[3])
+    check_signed(fields[3], wanted, fields[6], "possession_invalid")
+    return Key(old.enrolment, fields[3], stated.leaf_hash, fields[7], fields[4], [], b"")
+
+
+def admission_record(issuer: str, leaf_hash: bytes, introduced_by: bytes) -> bytes:
+    """Return the record of a statement that is admitted."""
+    return b"\x83" + _text(issuer) + _string(leaf_hash) + _string(introduced_by)
+
+
+class Registry:
+    """The registry as the statements in shard 0 make it, one after the other."""
+
+    def __init__(self, authorities: Authorities) -> None:
+        self.authorities = authorities
+        self.keys: dict[tuple[str, bytes], Key] = {}
+        self.admitted: dict[tuple[str, bytes], bytes] = {}
+
+    def root(self) -> bytes:
+        """Return the root over all records."""
+        records = {place: key.record() for place, key in self.keys.items()}
+        records |= {place: admission_record(*place, by) for place, by in self.admitted.items()}
+        return root_of([hash_leaf(records[place]) for place in sorted(records)])
+
+    def take(self, raw: bytes) -> None:
+        """Take an authority's statement, or refuse it."""
+        stated = check_stated(raw, self.authorities)
+        {
+            "enrolment": self._enrol,
+            "rotation": self._rotate,
+            "revocation": self._revoke,
+            "admission": self._admit,
+        }[stated.what](stated)
+
+    def check_key(self, raw: bytes, arrival_ms: int) -> None:
+        """Check who signed a statement: steps 3 to 8 of the other shards."""
+        statement = parse_statement(raw)
+        key = self.keys.get((statement.issuer, statement.kid))
+        require(key, "key_unknown")
+        assert key is not None
+        require(key.valid_from * 1000 <= arrival_ms, "key_not_yet_valid")
+        epoch, sequence, _ = statement.chain
+        over = key.over(epoch, sequence)
+        require(not over or (statement.issuer, hash_leaf(raw)) in self.admitted, over)
+        verify_statement(statement, key.public_key)
+        require(statement.content_type in MAY_SIGN[key.enrolment[6]], "statement_content_type")
+
+    def _is_known(self, issuer: str, public_key: bytes) -> bool:
+        known = {key.public_key for key in self.keys.values()}
+        return (issuer, key_id(public_key)) in self.keys or public_key in known
+
+    def _find(self, stated: Stated) -> Key:
+        key = self.keys.get((stated.fields[1], stated.fields[2]))
+        require(key, "key_unknown")
+        assert key is not None
+        check_scope(stated.authority, key.enrolment[6], key.enrolment[8])
+        require(not key.revocation, "key_revoked")
+        return key
+
+    def _enrol(self, stated: Stated) -> None:
+        key = enrolled(stated)
+        require(not self._is_known(key.enrolment[1], key.public_key), "key_known")
+        self.keys[key.place] = key
+
+    def _rotate(self, stated: Stated) -> None:
+        old = self._find(stated)
+        require(not old.end, "key_ended")
+        new = rotated(stated, old, lambda: self._is_known(stated.fields[1], stated.fields[3]))
+        old.end = new.start
+        self.keys[new.place] = new
+
+    def _revoke(self, stated: Stated) -> None:
+        self._find(stated).revocation = stated.leaf_hash
+
+    def _admit(self, stated: Stated) -> None:
+        issuer = stated.fields[1]
+        keys = [key for key in self.keys.values() if key.enrolment[1] == issuer]
+        require(keys, "key_unknown")
+        for key in keys:
+            check_scope(stated.authority, key.enrolment[6], key.enrolment[8])
+        places = [(issuer, leaf_hash) for leaf_hash in stated.fields[2]]
+        require(not any(place in self.admitted for place in places), "admission_known")
+        self.admitted |= dict.fromkeys(places, stated.leaf_hash)
+
+
+# formats.md, 11. verification.md, A point proof.
 
 
 @dataclass
@@ -825,20 +1076,23 @@ class Point:
     issuer: str
     subject: str
     authority: str
+    rotated_by: list[str]
+    admitted_by: str
     enrolment: dict[int, Any]
     entry: int
     leaf: int
     checkpoint: Checkpoint
 
 
-def verify_point(data: bytes, policy: Policy, authorities: dict[tuple[str, bytes], Authority]) -> Point:
+def verify_point(data: bytes, policy: Policy, authorities: Authorities) -> Point:
     """Verify a point proof, step by step."""
     proof = decode(data, 131_072)
-    require(isinstance(proof, dict) and set(proof) == set(range(10)), "proof_shape")
+    require(isinstance(proof, dict) and set(proof) - {10, 11, 12} == set(range(10)), "proof_shape")
     require(proof[0] == "application/vnd.cityproof.proof+cbor", "proof_shape")
     require(all(isinstance(proof[key], bytes) for key in (1, 4, 5, 7, 9)), "proof_shape")
     require(is_int(proof[2]) and proof[2] >= 0, "proof_shape")
     in_block, in_log, in_registry = (_path(proof[key]) for key in (3, 6, 8))
+    rotations, (end, revocation), admission = _of_the_key(proof)
 
     checkpoint = open_checkpoint(proof[9], policy)
 
@@ -850,22 +1104,39 @@ def verify_point(data: bytes, policy: Policy, authorities: dict[tuple[str, bytes
     require(hash_leaf(proof[4]) == block.header.manifest_hash, "manifest_mismatch")
     manifest = parse_manifest(proof[4])
     require((manifest[1], manifest[2]) == (block.header.shard, block.header.height), "block_height")
+    for time_s in checkpoint.times_s.values():
+        latest_ms = (time_s + authorities.bounds["cosign_delay_s"]) * 1000
+        require(manifest[6][1] <= latest_ms, "arrival_late")
 
     require(in_block[1] == manifest[7] + 1, "block_counts")
     _included(proof[1], in_block, block.root)
     require(in_block[0] not in manifest.get(12, []), "equivocation")
 
-    enrolment = parse_statement(proof[7])
-    fields = check_enrolment(enrolment, authorities)
+    stated = check_stated(proof[7], authorities)
+    key = enrolled(stated)
+    rotated_by: list[str] = []
+    for raw in rotations:
+        rotation = check_stated(raw, authorities)
+        require(rotation.what == "rotation", "statement_content_type")
+        require((rotation.fields[1], rotation.fields[2]) == key.place, "proof_registry")
+        check_scope(rotation.authority, key.enrolment[6], key.enrolment[8])
+        key = rotated(rotation, key, lambda: False)
+        rotated_by.append(rotation.name)
 
-    require(in_registry[1] == 1 << len(in_registry[2]), "size_order")
-    _included(_registry_record(fields, hash_leaf(proof[7])), in_registry, manifest[11][1])
-    require(fields[14] * 1000 <= manifest[6][1], "key_not_yet_valid")
+    key.end, key.revocation = end, revocation
+    _recorded(key.record(), in_registry, manifest)
+    require(key.valid_from * 1000 <= manifest[6][1], "key_not_yet_valid")
 
     statement = parse_statement(proof[1])
-    enrolled = fields[1], key_id(fields[2])
-    require((statement.issuer, statement.kid) == enrolled, "proof_registry")
-    verify_statement(statement, fields[2])
+    require((statement.issuer, statement.kid) == key.place, "proof_registry")
+    verify_statement(statement, key.public_key)
+
+    over = key.over(*statement.chain[:2])
+    require(over or not admission, "proof_shape")
+    admitted_by = ""
+    if over:
+        require(admission, over)
+        admitted_by = _admitted(admission, statement, key, manifest, authorities)
 
     require(statement.content_type == 112, "statement_content_type")
     records = resolve_pack(statement.sign1.payload, statement.issuer)
@@ -874,26 +1145,52 @@ def verify_point(data: bytes, policy: Policy, authorities: dict[tuple[str, bytes
         records[proof[2]],
         statement.issuer,
         statement.subject,
-        enrolment.issuer,
-        fields,
+        stated.name,
+        rotated_by,
+        admitted_by,
+        key.enrolment,
         in_log[0],
         in_block[0],
         checkpoint,
     )
 
 
-def check_enrolment(statement: Statement, authorities: dict[tuple[str, bytes], Authority]) -> Fields:
-    """Check an authority's enrolment: steps 3 to 8 of shard 0."""
-    authority = authorities.get((statement.issuer, statement.kid))
-    require(authority, "authority_unknown")
-    assert authority is not None
-    verify_statement(statement, authority.public_key)
-    require(statement.content_type == ENROLMENT_TYPE, "statement_content_type")
-    fields = parse_enrolment(statement.sign1.payload)
-    require(statement.subject == fields[1], "statement_subject")
-    for names, name in ((authority.kinds, fields[6]), (authority.areas, fields[8])):
-        require(names == {"*"} or name in names, "authority_scope")
-    return fields
+def _of_the_key(proof: Fields) -> tuple[list[bytes], tuple[list[int], bytes], Any]:
+    """Return rotations, [end, revocation] and admission, as far as they are there."""
+    shape = "proof_shape"
+    rotations, status, admission = proof.get(10, []), proof.get(11, [[], b""]), proof.get(12, [])
+    if 10 in proof:
+        require(isinstance(rotations, list) and rotations, shape)
+        require(all(isinstance(raw, bytes) for raw in rotations), shape)
+    if 11 in proof:
+        require(isinstance(status, list) and len(status) == 2, shape)
+        end, revocation = status
+        require(isinstance(end, list) and len(end) in (0, 2) and all(map(is_counter, end)), shape)
+        require(isinstance(revocation, bytes) and len(revocation) in (0, 32), shape)
+        require(end or revocation, shape)
+    if 12 in proof:
+        require(isinstance(admission, list) and len(admission) == 2, shape)
+        require(isinstance(admission[0], bytes), shape)
+        admission = [admission[0], _path(admission[1])]
+    return rotations, (status[0], status[1]), admission
+
+
+def _admitted(
+    admission: Any, statement: Statement, key: Key, manifest: Fields, authorities: Authorities
+) -> str:
+    raw, path = admission
+    stated = check_stated(raw, authorities)
+    require(stated.what == "admission", "statement_content_type")
+    leaf_hash = hash_leaf(statement.raw)
+    require(stated.fields[1] == statement.issuer and leaf_hash in stated.fields[2], "proof_registry")
+    check_scope(stated.authority, key.enrolment[6], key.enrolment[8])
+    _recorded(admission_record(statement.issuer, leaf_hash, stated.leaf_hash), path, manifest)
+    return stated.name
+
+
+def _recorded(record: bytes, path: "Path3", manifest: Fields) -> None:
+    require(path[1] == 1 << len(path[2]), "size_order")
+    _included(record, path, manifest[11][1])
 
 
 Path3 = tuple[int, int, list[bytes]]
@@ -911,12 +1208,16 @@ def _included(leaf: bytes, path: Path3, root: bytes) -> None:
     require(root_from_path(hash_leaf(leaf), *path) == root, "root_mismatch")
 
 
-def _registry_record(fields: dict[int, Any], enrolment_hash: bytes) -> bytes:
-    issuer, public_key = fields[1].encode(), fields[2]
-    parts: list[bytes] = [b"\x85", head(3, len(issuer)), issuer]
-    for raw in (key_id(public_key), public_key, enrolment_hash):
-        parts += [head(2, len(raw)), raw]
-    return b"".join([*parts, head(0, fields[14])])
+def _text(text: str) -> bytes:
+    return head(3, len(text.encode())) + text.encode()
+
+
+def _string(raw: bytes) -> bytes:
+    return head(2, len(raw)) + raw
+
+
+def _counters(numbers: list[int]) -> bytes:
+    return head(4, len(numbers)) + b"".join(head(0, number) for number in numbers)
 
 
 def reason_of(check: Callable[..., object], *arguments: object) -> str:

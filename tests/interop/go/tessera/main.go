@@ -55,7 +55,8 @@ func check(ctx context.Context, folder, vkey string) error {
 		return err
 	}
 	files := &client.FileFetcher{Root: folder}
-	return fsck.New(verifier.Name(), verifier, files, leafHashes, fsck.Opts{N: 2}).Check(ctx)
+	// A worker ends at the first tile that is wrong, and when all have ended Check waits for ever: eight are plenty.
+	return fsck.New(verifier.Name(), verifier, files, leafHashes, fsck.Opts{N: 8}).Check(ctx)
 }
 
 func leafHashes(bundle []byte) ([][]byte, error) {
