@@ -17,6 +17,8 @@ from typing import Protocol
 import hypothesis
 import pytest
 
+from tests.support.servers import answering
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("CITYPROOF_SHARED") or CHECKOUT.parent / "shared")
 XDG_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -64,10 +66,16 @@ def lack_of_strace() -> str | None:
     return None if tried.returncode == 0 else "strace may not trace here (ptrace is forbidden)"
 
 
+def lack_of_servers() -> str | None:
+    """Say why there are no Mosquitto, Kafka and InfluxDB to test on, or None."""
+    return None if answering() else "no Mosquitto, Kafka, InfluxDB; make stack starts them"
+
+
 REQUIREMENTS: Mapping[str, Callable[[], str | None]] = {
     "vectors": lack_of_vectors,
     "git": lack_of_git,
     "mosquitto": lack_of_mosquitto,
+    "servers": lack_of_servers,
     "go": lack_of_go,
     "strace": lack_of_strace,
 }

@@ -1,13 +1,21 @@
 """A contract test asks for a port by one of these fixtures and runs on every implementation of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
 from pipeline.ports import Files
-from tests.edges.implementations import BUSES, FOLDERS, POINT_STORES, OpenBus, OpenPoints, SetClock
+from tests.edges.implementations import (
+    BUSES,
+    FOLDERS,
+    ON_SERVERS,
+    POINT_STORES,
+    OpenBus,
+    OpenPoints,
+    SetClock,
+)
 
 
 @pytest.fixture
@@ -15,8 +23,22 @@ def clock() -> SetClock:
     return SetClock()
 
 
-@pytest.fixture(params=BUSES)
+def each(table: Iterable[str]) -> list[object]:
+    """Every implementation's name; those on real servers are named as not run where there are none."""
+    return [
+        pytest.param(name, marks=pytest.mark.needs("servers")) if name in ON_SERVERS else name
+        for name in table
+    ]
+
+
+@pytest.fixture(params=each(BUSES))
 def open_bus(request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock) -> OpenBus:
+    return BUSES[request.param](tmp_path, clock)
+
+
+@pytest.fixture(params=sorted(BUSES.keys() - ON_SERVERS))
+def open_bus_with_clock(request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock) -> OpenBus:
+    """Buses whose append times are a clock of ours; a server's are its own."""
     return BUSES[request.param](tmp_path, clock)
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from pipeline.edges.files import LocalFiles
 from pipeline.edges.sqlite_bus import SqliteBus
@@ -11,6 +12,7 @@ from pipeline.edges.sqlite_points import SqlitePoints, read_points
 from pipeline.ports import Bus, Files, PointStore
 from tests.support.memory_bus import MemoryBus
 from tests.support.memory_files import MemoryFiles
+from tests.support.servers import servers
 
 TOPICS = {"statements": 3, "log": 1, "state": 2}
 COMPACTED = {"state"}
@@ -52,7 +54,19 @@ def memory_bus(_folder: Path, clock: SetClock) -> OpenBus:
     return open_again
 
 
-BUSES: Mapping[str, Callable[[Path, SetClock], OpenBus]] = {"sqlite": sqlite_bus, "memory": memory_bus}
+def kafka_bus(_folder: Path, _clock: SetClock) -> OpenBus:
+    from pipeline.edges.kafka import KafkaBus
+
+    prefix = f"test-{token_hex(6)}."
+    return lambda: KafkaBus.open(servers()["kafka"], TOPICS, compacted=COMPACTED, prefix=prefix)
+
+
+BUSES: Mapping[str, Callable[[Path, SetClock], OpenBus]] = {
+    "sqlite": sqlite_bus,
+    "memory": memory_bus,
+    "kafka": kafka_bus,
+}
+ON_SERVERS = {"kafka"}
 
 
 @asynccontextmanager
