@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.identity.changes import CHANGES, decode_change
 from pipeline.log.block import decode_body, parse_signed_block
 from pipeline.log.checkpoint import parse_checkpoint
 from pipeline.log.genesis import parse_genesis
@@ -14,12 +15,11 @@ from pipeline.log.receipt import parse_receipt
 from pipeline.verify.point import PointCheck, parse_proof
 from pipeline.wire import cbor
 from pipeline.wire.cose import parse_sign1
-from pipeline.wire.enrolment import decode_enrolment
 from pipeline.wire.errors import InputError, VerificationError
 from pipeline.wire.messages import decode_receipts, decode_refusal
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import decode_pack
-from pipeline.wire.statement import CONTENT_ENROLMENT, CONTENT_SENML, parse_statement
+from pipeline.wire.statement import CONTENT_SENML, parse_statement
 
 Lines = Iterator[str]
 SIZE_MAX = 1 << 20
@@ -36,12 +36,17 @@ def _statement(data: bytes) -> Lines:
     if s.content_type == CONTENT_SENML:
         for record in decode_pack(s.payload, s.issuer):
             yield f"record     {record.quantity} = {record.value!r} {record.unit} at {record.time_s!r}"
-    elif s.content_type == CONTENT_ENROLMENT:
-        enrolment = decode_enrolment(s.payload)
-        for name in enrolment.__dataclass_fields__:
-            value = getattr(enrolment, name)
-            yield f"{name:<18} {value.hex() if isinstance(value, bytes) else value}"
+    elif s.content_type in CHANGES:
+        change = decode_change(s)
+        for name in change.__dataclass_fields__:
+            yield f"{name:<18} {_shown(getattr(change, name))}"
     yield "signature  well-formed; checking it needs the enrolled key, which a point proof carries"
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    return ", ".join(str(_shown(item)) for item in value) if isinstance(value, (list, tuple)) else value
 
 
 def _signed_block(data: bytes) -> Lines:

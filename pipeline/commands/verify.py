@@ -66,6 +66,9 @@ def describe(path: Path, point: VerifiedPoint) -> dict[str, object]:
         "epoch": statement.epoch,
         "sequence": statement.sequence,
         "enrolled_by": point.authority,
+        "rotated_by": list(point.rotated_by),
+        "admitted_by": point.admitted_by,
+        "registry_state": point.manifest.registry_blocks,
         "log": opened.checkpoint.origin,
         "entry": point.entry,
         "leaf": point.leaf,
@@ -79,11 +82,22 @@ def _iso(time_s: float) -> str:
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _key_history(found: dict[str, object]) -> str:
+    """Say what became of the key by the time the statement was taken in."""
+    rotated_by = found["rotated_by"]
+    assert isinstance(rotated_by, list)
+    rotations = "".join(f"key rotated by {name}, " for name in rotated_by)
+    if found["admitted_by"] is None:
+        return f"{rotations}not revoked at registry state {found['registry_state']}"
+    return f"{rotations}its time was over, admitted by {found['admitted_by']}"
+
+
 def _print_valid(found: dict[str, object]) -> None:
     print(f"VALID   {found['file']}")
     print(f"        {found['quantity']} = {found['value']} {found['unit']} at {found['time']}")
     print(f"        signed by {found['device']} (epoch {found['epoch']}, sequence {found['sequence']})")
     print(f"        enrolled by {found['enrolled_by']}, data {found['origin_of_data']}")
+    print(f"        {_key_history(found)}")
     cosigned = found["cosigned"]
     assert isinstance(cosigned, list)
     names = ", ".join(c["witness"] for c in cosigned)

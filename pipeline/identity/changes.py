@@ -27,7 +27,7 @@ from pipeline.wire.statement import (
 
 Change: TypeAlias = Enrolment | Rotation | Revocation | Admission
 
-_DECODERS: Mapping[int | str, Callable[[bytes], Change]] = MappingProxyType(
+CHANGES: Mapping[int | str, Callable[[bytes], Change]] = MappingProxyType(
     {
         CONTENT_ENROLMENT: decode_enrolment,
         CONTENT_ROTATION: decode_rotation,
@@ -56,7 +56,7 @@ def decode_change(statement: Statement) -> Change:
         VerificationError: STATEMENT_CONTENT_TYPE, CBOR_*, ENROLMENT_SHAPE, ROTATION_SHAPE, REVOCATION_SHAPE,
             ADMISSION_SHAPE, KEY_INVALID; STATEMENT_SUBJECT where it is about another issuer than its subject.
     """
-    decoder = _DECODERS.get(statement.content_type)
+    decoder = CHANGES.get(statement.content_type)
     if decoder is None:
         raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))
     change = decoder(statement.payload)

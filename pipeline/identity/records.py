@@ -78,6 +78,18 @@ class KeyRecord:
         if place < self.starts or (has_ended and self.ends is not None and place >= self.ends):
             raise VerificationError(Reason.KEY_SPAN, f"{self.issuer}, epoch {place[0]}, sequence {place[1]}")
 
+    def at(self, state: State) -> "KeyRecord":
+        """Return the record as it was in a state that has the key already."""
+        revoked = bool(self.revocation) and self.revoked_since <= state
+        ended = self.ends is not None and self.ended_since <= state
+        return replace(
+            self,
+            ends=self.ends if ended else None,
+            ended_since=self.ended_since if ended else 0,
+            revocation=self.revocation if revoked else b"",
+            revoked_since=self.revoked_since if revoked else 0,
+        )
+
     @classmethod
     def enrolled(cls, enrolment: Enrolment, introduced_by: bytes) -> Self:
         """Return the record that an enrolment makes."""

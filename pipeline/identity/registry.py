@@ -6,9 +6,9 @@ the records sorted by (issuer, key id or leaf hash). Every other block names the
 against, and what its statements may do is asked of that state.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from pipeline.identity.authorities import Authorities, Authority
 from pipeline.identity.changes import Change, check_change, check_scope, decode_change
@@ -24,6 +24,8 @@ from pipeline.wire.revocation import Revocation
 from pipeline.wire.rotation import Rotation, check_rotation_signatures
 from pipeline.wire.statement import Statement, parse_statement
 
+ROOTS_KEPT = 1024
+
 Record: TypeAlias = KeyRecord | AdmissionRecord
 
 
@@ -31,10 +33,11 @@ class Registry:
     """All enrolled keys, growing block by block of shard 0.
 
     `apply` acts at once; `close_block` gives the state that later blocks name. `blocks` and `root` are those
-    of the last closed block, `roots[n]` is the root after n blocks.
+    of the last closed block, `roots[n]` is the root after n blocks more than `first`: 0, unless the registry
+    came from a snapshot or has forgotten older roots.
     """
 
-    __slots__ = ("_admissions", "_by_issuer", "_keys", "_public_keys", "_tree", "roots")
+    __slots__ = ("_admissions", "_by_issuer", "_keys", "_public_keys", "_tree", "first", "roots")
 
     def __init__(self) -> None:
         self._keys: dict[RecordPlace, KeyRecord] = {}
@@ -42,12 +45,49 @@ class Registry:
         self._by_issuer: dict[str, list[bytes]] = {}
         self._public_keys: set[bytes] = set()
         self._tree = RecordTree()
+        self.first: State = 0
         self.roots: list[bytes] = [EMPTY_ROOT]
+
+    @classmethod
+    def of(cls, blocks: State, keys: Iterable[KeyRecord], admissions: Iterable[AdmissionRecord]) -> Self:
+        """Return the registry that has these records after so many blocks, oldest first."""
+        registry = cls()
+        registry._keys = {key.place: key for key in keys}
+        registry._admissions = {record.place: record for record in admissions}
+        registry._public_keys = {key.public_key for key in registry.keys}
+        for issuer, kid in registry._keys:
+            registry._by_issuer.setdefault(issuer, []).append(kid)
+        records: dict[RecordPlace, Record] = {**registry._keys, **registry._admissions}
+        for place in sorted(records):  # In their order each is put at the end, which moves none.
+            registry._tree.put(place, hash_leaf(records[place].leaf()))
+        registry.first, registry.roots = blocks, [registry._tree.root()]
+        return registry
+
+    def at(self, state: State) -> Self:
+        """Return the registry as it was in an earlier state, or in this one."""
+        assert state <= self.blocks, "a state to come"
+        keys = (key.at(state) for key in self.keys if key.since <= state)
+        return self.of(state, keys, (record for record in self.admissions if record.since <= state))
+
+    def forget(self) -> None:
+        """Drop the roots of states that hardly any block names any more."""
+        self.first += max(0, len(self.roots) - ROOTS_KEPT)
+        del self.roots[:-ROOTS_KEPT]
+
+    @property
+    def keys(self) -> Collection[KeyRecord]:
+        """Return the records of all keys, oldest first."""
+        return self._keys.values()
+
+    @property
+    def admissions(self) -> Collection[AdmissionRecord]:
+        """Return the records of all admissions, oldest first."""
+        return self._admissions.values()
 
     @property
     def blocks(self) -> State:
         """Return how many registry blocks have been applied."""
-        return len(self.roots) - 1
+        return self.first + len(self.roots) - 1
 
     @property
     def root(self) -> bytes:
@@ -55,8 +95,8 @@ class Registry:
         return self.roots[-1]
 
     def has_state(self, blocks: State, root: bytes) -> bool:
-        """Tell whether the registry had this root after so many blocks."""
-        return self.roots[blocks : blocks + 1] == [root]
+        """Tell whether the registry had this root after so many blocks, and has not forgotten it."""
+        return self.first <= blocks <= self.blocks and self.roots[blocks - self.first] == root
 
     # What statements ask
 

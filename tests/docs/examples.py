@@ -4,8 +4,7 @@ import hashlib
 from functools import cache
 
 from pipeline.identity.authorities import ANY, Authorities, Authority, format_authorities, parse_authorities
-from pipeline.identity.changes import check_change
-from pipeline.identity.records import KeyRecord
+from pipeline.identity.records import AdmissionRecord, KeyRecord
 from pipeline.identity.registry import Registry
 from pipeline.log.block import SealedBlock, seal, sign_block
 from pipeline.log.checkpoint import Checkpoint, add_signatures, cosign, sign_checkpoint
@@ -17,23 +16,35 @@ from pipeline.log.policy import Policy, parse_policy
 from pipeline.log.receipt import make_receipt
 from pipeline.log.sequences import SignerSequences
 from pipeline.stages.envelopes import Duplicate, Refused, ShardPosition, wrap_outcomes, wrap_positions
-from pipeline.verify.point import Path, PointProof, encode_proof
+from pipeline.verify.point import PointProof, encode_proof
+from pipeline.verify.signer import KeyStatus, Path
+from pipeline.wire.admission import Admission, encode_admission
 from pipeline.wire.cbor import encode
 from pipeline.wire.cose import parse_sign1, signing_input
 from pipeline.wire.enrolment import Enrolment, encode_enrolment
-from pipeline.wire.keys import SeedSigner
+from pipeline.wire.keys import SeedSigner, key_id
 from pipeline.wire.messages import encode_receipts, encode_refusal
 from pipeline.wire.possession import sign_possession
 from pipeline.wire.reasons import Reason
+from pipeline.wire.revocation import Revocation, encode_revocation
+from pipeline.wire.rotation import encode_rotation, make_rotation
 from pipeline.wire.senml import Record, encode_pack
-from pipeline.wire.statement import CONTENT_ENROLMENT, CONTENT_SENML, parse_statement, sign_statement
+from pipeline.wire.statement import (
+    CONTENT_ADMISSION,
+    CONTENT_ENROLMENT,
+    CONTENT_REVOCATION,
+    CONTENT_ROTATION,
+    CONTENT_SENML,
+    sign_statement,
+)
 
 ORIGIN = "city.example/log"
 AUTHORITY = "https://bureau.example/"
 DEVICE = "urn:dev:ops:32473-truck-7"
 TIME_S = 1_767_225_600
-LOG, BUREAU, WITNESS, TRUCK = (
-    SeedSigner(hashlib.sha256(name).digest()) for name in (b"log", b"bureau", b"witness", b"truck")
+LOG, BUREAU, WITNESS, TRUCK, NEW_TRUCK = (
+    SeedSigner(hashlib.sha256(name).digest())
+    for name in (b"log", b"bureau", b"witness", b"truck", b"new truck")
 )
 LOG_NOTE, WITNESS_NOTE = NoteSigner(ORIGIN, LOG), NoteSigner("witness.example", WITNESS)
 
@@ -87,18 +98,60 @@ def enrolment() -> Enrolment:
     )
 
 
-def enrolment_statement() -> bytes:
-    """The bureau's statement that enrols the truck."""
+def stated(sequence: int, content_type: str, payload: bytes) -> bytes:
+    """A statement of the bureau about the truck."""
     return sign_statement(
         BUREAU,
         issuer=AUTHORITY,
         subject=DEVICE,
-        content_type=CONTENT_ENROLMENT,
+        content_type=content_type,
         epoch=TIME_S,
-        sequence=0,
+        sequence=sequence,
         previous=bytes(32),
-        payload=encode_enrolment(enrolment()),
+        payload=payload,
     )
+
+
+def enrolment_statement() -> bytes:
+    """The bureau's statement that enrols the truck."""
+    return stated(0, CONTENT_ENROLMENT, encode_enrolment(enrolment()))
+
+
+def auditor_enrolment() -> bytes:
+    """The enrolment of a role, which has no place."""
+    auditor = Enrolment(
+        issuer="https://audit.example/",
+        public_key=TRUCK.public_key,
+        department="audit office",
+        controller="audit office",
+        data_class="public",
+        kind="auditor",
+        subject="point store",
+        area="city",
+        valid_from_s=TIME_S,
+        possession=sign_possession(TRUCK, AUTHORITY, "https://audit.example/"),
+    )
+    return encode_enrolment(auditor)
+
+
+def rotation_statement() -> bytes:
+    """The truck's second reading is its new key's."""
+    rotation = make_rotation(
+        TRUCK, NEW_TRUCK, authority=AUTHORITY, issuer=DEVICE, starts=(TIME_S, 1), valid_from_s=TIME_S
+    )
+    return stated(1, CONTENT_ROTATION, encode_rotation(rotation))
+
+
+def revocation_statement() -> bytes:
+    """The new key was stolen."""
+    revocation = Revocation(DEVICE, key_id(NEW_TRUCK.public_key), "stolen")
+    return stated(2, CONTENT_REVOCATION, encode_revocation(revocation))
+
+
+def admission_statement() -> bytes:
+    """The truck's second reading is known to be its own all the same."""
+    admission = Admission(DEVICE, [hash_leaf(reading(1))], "in the driver's receipts")
+    return stated(3, CONTENT_ADMISSION, encode_admission(admission))
 
 
 def reading(sequence: int = 0) -> bytes:
@@ -109,7 +162,7 @@ def reading(sequence: int = 0) -> bytes:
         Record("temperature", "Cel", 5.0, TIME_S + 60.5),
     ]
     return sign_statement(
-        TRUCK,
+        NEW_TRUCK if sequence else TRUCK,
         issuer=DEVICE,
         subject="container/7",
         content_type=CONTENT_SENML,
@@ -121,18 +174,22 @@ def reading(sequence: int = 0) -> bytes:
 
 
 def registry() -> Registry:
-    """The registry once the truck is enrolled."""
+    """The registry after all that the bureau stated."""
     made = Registry()
-    statement = parse_statement(enrolment_statement())
-    made.apply(check_change(statement, authorities())[1], hash_leaf(statement.raw))
-    made.close_block()
+    raws = [enrolment_statement(), rotation_statement(), revocation_statement(), admission_statement()]
+    made.apply_block([b"manifest", *raws], (), authorities())
     return made
 
 
 def key_record() -> KeyRecord:
-    """The truck's key in the registry."""
-    (record,) = registry().keys_of(DEVICE)
-    return record
+    """The truck's new key in the registry."""
+    return registry().keys_of(DEVICE)[1]
+
+
+def path_of(record: KeyRecord | AdmissionRecord) -> Path:
+    """A record's path to the registry's root."""
+    sides, hashes = registry().path(record)
+    return Path(sides, 1 << len(hashes), hashes)
 
 
 def manifest(accepted: int) -> Manifest:
@@ -184,21 +241,25 @@ def checkpoint() -> bytes:
 
 
 def point_proof() -> bytes:
-    """The proof of the second temperature of the first statement."""
+    """The proof of the second temperature of the second statement."""
     sealed, signed = block()
     log = BlockTree(hash_leaves([genesis(), signed]))
-    sides, hashes = registry().path(key_record())
+    admission = registry().admission(DEVICE, hash_leaf(reading(1)))
+    assert admission is not None
     return encode_proof(
         PointProof(
-            statement=reading(),
+            statement=reading(1),
             record=2,
-            in_block=Path(1, sealed.tree.size, sealed.tree.path(1)),
+            in_block=Path(2, sealed.tree.size, sealed.tree.path(2)),
             manifest=encode_manifest(manifest(4)),
             signed_block=signed,
             in_log=Path(1, log.size, log.path(1)),
             enrolment=enrolment_statement(),
-            in_registry=Path(sides, 1 << len(hashes), hashes),
+            in_registry=path_of(key_record()),
             checkpoint=checkpoint(),
+            rotations=[rotation_statement()],
+            status=KeyStatus(None, key_record().revocation),
+            admission=(admission_statement(), path_of(admission)),
         )
     )
 
@@ -234,7 +295,12 @@ def examples() -> dict[str, bytes]:
         "signed-block": block()[1],
         "receipt": receipt(),
         "genesis": genesis(),
+        "rotation-statement": rotation_statement(),
+        "revocation-statement": revocation_statement(),
+        "admission-statement": admission_statement(),
+        "role-enrolment": auditor_enrolment(),
         "registry-record": key_record().leaf(),
+        "admission-record": AdmissionRecord(DEVICE, bytes(32), bytes(32)).leaf(),
         "point-proof": point_proof(),
         "log-key": wrap_positions([ShardPosition(1, 0), ShardPosition(64, 63)]),
         "outcomes": outcomes(),

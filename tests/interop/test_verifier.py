@@ -105,6 +105,16 @@ def test_enrolments() -> None:
         assert reason == case["reason"], case["bytes"]
 
 
+@pytest.mark.parametrize("what", ["rotation", "revocation", "admission"])
+def test_what_else_authorities_state(what: str) -> None:
+    """Payloads of rotations, revocations and admissions, right and wrong."""
+    parse: Callable[[bytes], Any] = getattr(verifier, f"parse_{what}")
+    for raw in WIRE[f"{what}s"]["admitted"]:
+        parse(bytes.fromhex(raw))
+    for case in WIRE[f"{what}s"]["refused"]:
+        assert verifier.reason_of(parse, bytes.fromhex(case["bytes"])) == case["reason"], case["bytes"]
+
+
 def test_blocks_and_receipts() -> None:
     """Bodies give the signed roots, every statement its receipt."""
     verifier.check_genesis(bytes.fromhex(LOG["genesis"]["bytes"]), LOG_KEY)

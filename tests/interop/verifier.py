@@ -342,8 +342,8 @@ SENSORS = {"air", "weather", "water", "traffic", "cold", "meter", "parking"}
 ROLES = {"auditor", "shipper", "carrier", "consignee", "issuer"}
 KINDS = SENSORS | ROLES
 MAY_SIGN: dict[str, set[Any]] = {
-    **dict.fromkeys(ROLES, set[Any]()),
-    **dict.fromkeys(SENSORS, {112}),
+    **{role: set[Any]() for role in ROLES},
+    **{sensor: {112} for sensor in SENSORS},
     "auditor": {"application/vnd.cityproof.finding+cbor"},
 }
 
@@ -483,7 +483,7 @@ def rotation_input(authority: str, rotation: Fields) -> bytes:
 
 def check_signed(public_key: bytes, message: bytes, signature: bytes, reason: str) -> None:
     """Check a signature that has a reason of its own."""
-    require(reason_of(verify, public_key, message, signature) == "", reason)
+    require(reason_of(check_signature, public_key, message, signature) == "", reason)
 
 
 def _is_position(value: object) -> bool:
@@ -952,9 +952,9 @@ class Key:
     def record(self) -> bytes:
         """Return the record's bytes."""
         issuer, kid = self.place
-        parts = [b"\x88", _text(issuer), *map(_string, (kid, self.public_key, self.introduced_by))]
+        parts = [b"\x88", _text_item(issuer), *map(_string_item, (kid, self.public_key, self.introduced_by))]
         parts += [head(0, self.valid_from), _counters(self.start), _counters(self.end)]
-        return b"".join([*parts, _string(self.revocation)])
+        return b"".join([*parts, _string_item(self.revocation)])
 
     def over(self, epoch: int, sequence: int) -> str:
         """Return why the key does not admit a statement at this place; empty if it does."""
@@ -987,7 +987,7 @@ def rotated(stated: Stated, old: Key, known: Callable[[], bool]) -> Key:
 
 def admission_record(issuer: str, leaf_hash: bytes, introduced_by: bytes) -> bytes:
     """Return the record of a statement that is admitted."""
-    return b"\x83" + _text(issuer) + _string(leaf_hash) + _string(introduced_by)
+    return b"\x83" + _text_item(issuer) + _string_item(leaf_hash) + _string_item(introduced_by)
 
 
 class Registry:
@@ -1208,11 +1208,11 @@ def _included(leaf: bytes, path: Path3, root: bytes) -> None:
     require(root_from_path(hash_leaf(leaf), *path) == root, "root_mismatch")
 
 
-def _text(text: str) -> bytes:
+def _text_item(text: str) -> bytes:
     return head(3, len(text.encode())) + text.encode()
 
 
-def _string(raw: bytes) -> bytes:
+def _string_item(raw: bytes) -> bytes:
     return head(2, len(raw)) + raw
 
 

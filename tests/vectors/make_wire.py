@@ -24,6 +24,7 @@ from tests.wire import (
     test_keys,
     test_messages,
     test_names,
+    test_rotation,
     test_senml,
     test_statement,
     test_topics,
@@ -237,7 +238,36 @@ def enrolments() -> Json:
                 del fields[label]
             refused.append({"bytes": reference.dumps(fields), "reason": reason})
     good = reference.dumps(test_enrolment.GOOD)
-    return {"admitted": [{"bytes": good, "diagnostic": reference.diagnostic(good)}], "refused": refused}
+    auditor = reference.dumps(
+        {label: value for label, value in test_enrolment.GOOD.items() if label not in {9, 10, 11, 12}}
+        | {6: "auditor"}
+    )
+    admitted = [{"bytes": raw, "diagnostic": reference.diagnostic(raw)} for raw in (good, auditor)]
+    return {"admitted": admitted, "refused": refused}
+
+
+def stated(good: test_rotation.Fields, changes: test_rotation.Changes) -> Json:
+    """A payload of an authority's statement, and changed ones."""
+    raws = [(test_rotation.changed(good, label, value), reason) for label, value, reason in changes]
+    return {
+        "admitted": [reference.dumps(good), *(raw for raw, reason in raws if reason is None)],
+        "refused": [{"bytes": raw, "reason": reason} for raw, reason in raws if reason is not None],
+    }
+
+
+def rotations() -> Json:
+    """A rotation's payload, and changed ones."""
+    return stated(test_rotation.ROTATION, test_rotation.ROTATION_CHANGES)
+
+
+def revocations() -> Json:
+    """A revocation's payload, and changed ones."""
+    return stated(test_rotation.REVOCATION, test_rotation.REVOCATION_CHANGES)
+
+
+def admissions() -> Json:
+    """An admission's payload, and changed ones."""
+    return stated(test_rotation.ADMISSION, test_rotation.ADMISSION_CHANGES)
 
 
 def messages() -> Json:
@@ -287,7 +317,20 @@ def hexadecimal(value: object) -> object:
 
 def render() -> str:
     """Return the file's text."""
-    parts = (keys, cbor, names, packs, statements, shards, enrolments, messages, topics)
+    parts = (
+        keys,
+        cbor,
+        names,
+        packs,
+        statements,
+        shards,
+        enrolments,
+        rotations,
+        revocations,
+        admissions,
+        messages,
+        topics,
+    )
     content: dict[str, object] = {
         "about": "Made by tests/vectors/make_wire.py. Byte strings are hexadecimal."
     }

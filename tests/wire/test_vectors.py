@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.wire import topics
+from pipeline.wire.admission import decode_admission
 from pipeline.wire.cbor import check
 from pipeline.wire.enrolment import decode_enrolment
 from pipeline.wire.errors import VerificationError
@@ -16,6 +17,8 @@ from pipeline.wire.keys import SeedSigner, check_public_key, decode_key_file, en
 from pipeline.wire.messages import decode_receipts, decode_refusal, encode_receipts, encode_refusal
 from pipeline.wire.names import is_device, is_issuer
 from pipeline.wire.reasons import Reason
+from pipeline.wire.revocation import decode_revocation
+from pipeline.wire.rotation import decode_rotation
 from pipeline.wire.senml import Record, decode_pack, encode_pack, time_us
 from pipeline.wire.statement import (
     StatementParser,
@@ -135,6 +138,19 @@ def test_enrolments() -> None:
     assert len(VECTORS["enrolments"]["refused"]) >= 90
     for case in VECTORS["enrolments"]["refused"]:
         assert refusal(decode_enrolment, case["bytes"]) == case["reason"]
+
+
+def test_what_else_authorities_state() -> None:
+    """Payloads of rotations, revocations and admissions: admitted, and many that are not."""
+    for name, decode in (
+        ("rotations", decode_rotation),
+        ("revocations", decode_revocation),
+        ("admissions", decode_admission),
+    ):
+        assert [refusal(decode, raw) for raw in VECTORS[name]["admitted"] if refusal(decode, raw)] == []
+        assert len(VECTORS[name]["refused"]) >= 15
+        for case in VECTORS[name]["refused"]:
+            assert refusal(decode, case["bytes"]) == case["reason"]
 
 
 def test_messages() -> None:
