@@ -24,6 +24,7 @@ from pipeline.log.merkle import hash_leaf, hash_leaves, root_of
 from pipeline.log.sequences import Place, SignerSequences
 from pipeline.ports import Append, Bus, BusReader, BusWriter, Message
 from pipeline.stages.envelopes import Duplicate, Refused, unwrap_arrival, wrap_outcomes
+from pipeline.stages.snapshots import SNAPSHOT_EVERY, Snapshot, read_registry, read_snapshot, wrap_snapshot
 from pipeline.wire.cbor import STATEMENT_SIZE_MAX
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
@@ -36,15 +37,13 @@ from pipeline.wire.statement import (
     shard_of,
     verify_statement,
 )
-from pipeline.wire.topics import BLOCKS, REFUSED, STATE, STATEMENTS
+from pipeline.wire.topics import BLOCKS, REFUSED, STATEMENTS
 
 CLOSE_AFTER_S = 0.5
 STATEMENTS_MAX = 1024
 BODY_BYTES_MAX = 900_000
 REFUSED_MAX = 4096
 REFUSED_BYTES_MAX = 4_000_000
-SNAPSHOT_EVERY = 64
-SNAPSHOT_CHUNK_BYTES = 512 * 1024
 READ_MAX = 256
 IDLE_S = 5.0
 REGISTRY_SHARD = 0
@@ -333,7 +332,7 @@ class Sealer:
         appends = [Append(BLOCKS, self.shard, sealed.body)]
         appends += [Append(REFUSED, self.shard, v) for v in wrap_outcomes(block.refused, block.duplicates)]
         if snapshot is not None:
-            appends += _snapshot_appends(self.shard, self.tip.height, self.block_offset, snapshot)
+            appends += wrap_snapshot(self.shard, Snapshot(self.tip.height, self.block_offset, snapshot))
         self.admission.close_block()
         self.tip = self.tip.after(manifest, sealed.root)
         self._open = None
@@ -363,33 +362,6 @@ def _duplicate(message: Message, statement: Statement) -> Duplicate:
     )
 
 
-def _snapshot_appends(shard: int, height: int, block_offset: int, snapshot: bytes) -> list[Append]:
-    """Cut a snapshot: key = chunk number; value = height, offset of the block before, chunks, bytes."""
-    step = SNAPSHOT_CHUNK_BYTES
-    chunks = [snapshot[i : i + step] for i in range(0, len(snapshot), step)]
-    head = b"".join(n.to_bytes(8, "big") for n in (height, block_offset, len(chunks)))
-    return [
-        Append(STATE, shard, head + chunk, number.to_bytes(4, "big")) for number, chunk in enumerate(chunks)
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    height: int
-    block_offset: int
-    data: bytes
-
-
-async def _read_snapshot(bus: Bus, shard: int) -> _Snapshot | None:
-    rows = await bus.compacted(STATE, shard)
-    first = rows.get(bytes(4))
-    if first is None:
-        return None
-    height, block_offset, chunks = (int.from_bytes(first[i : i + 8], "big") for i in (0, 8, 16))
-    data = b"".join(rows[number.to_bytes(4, "big")][24:] for number in range(chunks))
-    return _Snapshot(height, block_offset, data)
-
-
 @dataclass(frozen=True, slots=True)
 class _Restored:
     signers: SignerSequences
@@ -402,7 +374,7 @@ async def _restore(bus: Bus, shard: int) -> _Restored:
     last = await bus.last(BLOCKS, shard)
     if last is None:
         return _Restored(SignerSequences(), ChainTip(), 0)
-    snapshot = await _read_snapshot(bus, shard)
+    snapshot = await read_snapshot(bus, shard)
     signers = SignerSequences.from_bytes(snapshot.data) if snapshot else SignerSequences()
     tip = ChainTip()
     async with bus.reader(BLOCKS, [shard]) as reader:
@@ -415,9 +387,7 @@ async def _restore(bus: Bus, shard: int) -> _Restored:
                     return _Restored(signers, tip, last.offset)
 
 
-def _replay(
-    message: Message, tip: ChainTip, signers: SignerSequences, snapshot: _Snapshot | None
-) -> ChainTip:
+def _replay(message: Message, tip: ChainTip, signers: SignerSequences, snapshot: Snapshot | None) -> ChainTip:
     leaves = decode_body(message.value)
     manifest = decode_manifest(leaves[0])
     hashes = hash_leaves(leaves)
@@ -453,7 +423,9 @@ class _RegistryFollower:
         for message in blocks:
             leaves = decode_body(message.value)
             manifest = decode_manifest(leaves[0])
-            self._registry.apply_block(leaves, manifest.equivocations, self._authorities)
+            if manifest.height >= self._registry.blocks:  # Else the snapshot includes it.
+                self._registry.apply_block(leaves, manifest.equivocations, self._authorities)
+                self._registry.forget()
             self._consumed = manifest.offset_last + 1
 
     async def is_late_for(self, arrival_ms: int) -> bool:
@@ -480,7 +452,8 @@ async def run(bus: Bus, shard: int, shards: int, authorities: Authorities) -> No
         bus.reader(STATEMENTS, [REGISTRY_SHARD]) as registry_statements,
     ):
         restored = await _restore(bus, shard)
-        registry = Registry()
+        registry, block_offset = await read_registry(bus)
+        registry_blocks.seek(REGISTRY_SHARD, block_offset)
         follower = _RegistryFollower(registry_blocks, registry_statements, registry, authorities)
         while blocks := await follower.pending():
             follower.apply(blocks)

@@ -17,6 +17,7 @@ from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import hash_leaves, root_of
 from pipeline.ports import Append, Bus, BusReader, Message
 from pipeline.stages.envelopes import ShardPosition, unwrap_positions, wrap_positions
+from pipeline.stages.snapshots import read_registry, registry_snapshot
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import Signer
 from pipeline.wire.reasons import Reason
@@ -40,23 +41,34 @@ class Ledger:
         self._signer = signer
         self._topic_id = topic_id
         self._authorities = authorities
+        self._bound_s = authorities.bounds_s["registry_lag_s"]
         self._tips = [ChainTip()] * shards
-        self._block_offsets = [0] * shards
+        self.block_offsets = [0] * shards
         self._parse = StatementParser().parse
         self.registry = Registry()
-        self._lag = RegistryLag(authorities.bounds_s["registry_lag_s"])
+        self._lag = RegistryLag(self._bound_s)
 
     def genesis(self) -> Append:
         """Return entry 0."""
         raw = sign_genesis(self._signer, self._origin, self._shards, self._authorities.file_hash)
         return Append(LOG, LOG_PARTITION, raw, self._key())
 
+    def begin_with(self, registry: Registry) -> None:
+        """Take up a snapshot of the registry, in place of the blocks that it includes."""
+        self.registry = registry
+        self._lag = RegistryLag(self._bound_s, registry.blocks)
+
     def must_wait(self, message: Message) -> bool:
         """Tell whether a block names a registry state that the log has not reached yet."""
         return _manifest(message).registry_blocks > self.registry.blocks
 
-    def step(self, message: Message) -> Append:
-        """Check a block and return its entry.
+    def has_forgotten(self, message: Message) -> int | None:
+        """Return the registry block that a block does not know, if it is older than what is remembered."""
+        named = _manifest(message).registry_blocks
+        return named if named < self.registry.first else None
+
+    def step(self, message: Message, unknown: Manifest | None = None) -> Append:
+        """Check a block and return its entry. `unknown` is the manifest that `has_forgotten` asks for.
 
         Raises:
             VerificationError: A BLOCK_* reason, or that of the first statement that may not be in it.
@@ -65,7 +77,7 @@ class Ledger:
         manifest = decode_manifest(leaves[0])
         shard = message.partition
         check_follows(self._tips[shard], manifest, shard, self._topic_id, leaves)
-        self._check_registry(manifest)
+        self._check_registry(manifest, unknown)
         self._check_shards(manifest, leaves)
         hashes = hash_leaves(leaves)
         root = root_of(hashes)
@@ -78,12 +90,23 @@ class Ledger:
         leaves = decode_body(message.value)
         self._advance(decode_manifest(leaves[0]), leaves, root_of(hash_leaves(leaves)), message.offset)
 
-    def _check_registry(self, manifest: Manifest) -> None:
-        if not self.registry.has_state(manifest.registry_blocks, manifest.registry_root):
+    def _check_registry(self, manifest: Manifest, unknown: Manifest | None) -> None:
+        named = manifest.registry_blocks, manifest.registry_root
+        if manifest.shard == REGISTRY_SHARD:
+            known = (self.registry.blocks, self.registry.root) == named
+        elif unknown is not None:
+            # Registry block n names the state after the n blocks before it: what it was sealed against.
+            known = (unknown.registry_blocks, unknown.registry_root) == named
+        else:
+            known = self.registry.has_state(*named)
+        if not known:
             raise VerificationError(
                 Reason.BLOCK_REGISTRY, f"shard {manifest.shard}, height {manifest.height}"
             )
-        self._lag.check(manifest)
+        if unknown is None:
+            self._lag.check(manifest)
+        else:
+            self._lag.check_against(manifest, unknown.arrival_last_ms)
 
     def _check_shards(self, manifest: Manifest, leaves: Sequence[bytes]) -> None:
         if manifest.shard == REGISTRY_SHARD:
@@ -94,19 +117,21 @@ class Ledger:
                 raise VerificationError(Reason.SHARD_WRONG, f"{issuer} in shard {manifest.shard}")
 
     def _advance(self, manifest: Manifest, leaves: Sequence[bytes], root: bytes, block_offset: int) -> None:
-        if manifest.shard == REGISTRY_SHARD:
+        if manifest.shard == REGISTRY_SHARD and manifest.height >= self.registry.blocks:
             self.registry.apply_block(leaves, manifest.equivocations, self._authorities)
             self._lag.add(manifest)
+            self.registry.forget()
+            self._lag.forget(self.registry.first)
         self._tips[manifest.shard] = self._tips[manifest.shard].after(manifest, root)
-        self._block_offsets[manifest.shard] = block_offset
+        self.block_offsets[manifest.shard] = block_offset
 
     def _key(self) -> bytes:
-        tips = zip(self._tips, self._block_offsets, strict=True)
+        tips = zip(self._tips, self.block_offsets, strict=True)
         return wrap_positions([ShardPosition(tip.height, block_offset) for tip, block_offset in tips])
 
 
 def _manifest(message: Message) -> Manifest:
-    return decode_manifest(decode_body(message.value)[0])
+    return decode_manifest(message.value[4 : 4 + int.from_bytes(message.value[:4], "big")])
 
 
 async def _restore(bus: Bus, ledger: Ledger, shards: int, blocks: BusReader) -> bool:
@@ -116,10 +141,12 @@ async def _restore(bus: Bus, ledger: Ledger, shards: int, blocks: BusReader) -> 
         return False
     positions = unwrap_positions(last.key)
     assert len(positions) == shards, "the log was begun with another number of shards"
+    registry, block_offset = await read_registry(bus)
+    ledger.begin_with(registry)
     for shard, position in enumerate(positions):
         if position.height > 0:
-            # The registry is made again from all its blocks, every other shard from its last.
-            start = 0 if shard == REGISTRY_SHARD else position.block_offset
+            # The registry is made again from its last snapshot on, every other shard from its last block.
+            start = block_offset if shard == REGISTRY_SHARD else position.block_offset
             await _restore_shard(bus, ledger, shard, start, position.block_offset)
             blocks.seek(shard, position.block_offset + 1)
     return True
@@ -142,7 +169,11 @@ async def run(bus: Bus, origin: str, shards: int, signer: Signer, authorities: A
         FencedError: Another log process has taken over.
         VerificationError: A block is wrong; an aggregator has a bug or is not ours. Nothing of it was signed.
     """
-    async with bus.writer("log") as writer, bus.reader(BLOCKS, range(shards)) as blocks:
+    async with (
+        bus.writer("log") as writer,
+        bus.reader(BLOCKS, range(shards)) as blocks,
+        bus.reader(BLOCKS, [REGISTRY_SHARD]) as history,
+    ):
         ledger = Ledger(origin, shards, signer, await bus.topic_id(STATEMENTS), authorities)
         if not await _restore(bus, ledger, shards, blocks):
             await writer.append([ledger.genesis()])
@@ -150,17 +181,44 @@ async def run(bus: Bus, origin: str, shards: int, signer: Signer, authorities: A
         while True:
             for message in await blocks.read(READ_MAX, IDLE_S):
                 waiting[message.partition].append(message)
-            entries = _take(ledger, waiting)
+            entries = await _take(ledger, waiting, history)
             if entries:
                 # A crash before this append leaves the blocks without a place: the next start makes the same
                 # entries, perhaps in another order. A crash after it leaves them placed.
                 await writer.append(entries)
 
 
-def _take(ledger: Ledger, waiting: Sequence[deque[Message]]) -> list[Append]:
+async def _take(ledger: Ledger, waiting: Sequence[deque[Message]], history: BusReader) -> list[Append]:
     """Return the entries of all blocks that can have their place now, the registry's first."""
     entries: list[Append] = []
     for queue in waiting:
         while queue and not ledger.must_wait(queue[0]):
-            entries.append(ledger.step(queue.popleft()))
+            message = queue.popleft()
+            unknown = None
+            if (forgotten := ledger.has_forgotten(message)) is not None:
+                unknown = await _recall(history, forgotten, ledger.block_offsets[REGISTRY_SHARD])
+            entries.append(ledger.step(message, unknown))
+            if message.partition == REGISTRY_SHARD:
+                entries += registry_snapshot(ledger.registry, message.offset)
     return entries
+
+
+async def _recall(history: BusReader, height: int, last: int) -> Manifest:
+    """Return the manifest of a registry block that is in the log, in O(log n) reads.
+
+    A block's offset on the bus is its height, or more where the bus keeps marks of its own between messages;
+    `last` is that of a later one.
+    """
+    low, high, guess = height, last, height
+    while True:
+        assert low <= high, "the log holds the block"
+        history.seek(REGISTRY_SHARD, guess)
+        (message,) = await history.read(1, IDLE_S)
+        manifest = _manifest(message)
+        if manifest.height == height:
+            return manifest
+        if manifest.height < height:
+            low = message.offset + 1
+        else:
+            high = guess - 1
+        guess = (low + high) // 2

@@ -1,13 +1,15 @@
 """Projector: writes every proven record into the point store, which can be wiped and built again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import Registry
 from pipeline.log.block import decode_body
-from pipeline.log.manifest import decode_manifest
+from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.ports import Bus, Point, PointStore
 from pipeline.stages.follow import LOG_PARTITION, LogEntry, LogFollower, open_follower
+from pipeline.stages.snapshots import read_registry
 from pipeline.wire.senml import decode_pack, time_us
 from pipeline.wire.statement import CONTENT_SENML, StatementParser
 from pipeline.wire.topics import BLOCKS, LOG
@@ -33,13 +35,19 @@ class Projection:
         if placed is None:
             return []
         if placed.manifest.shard == REGISTRY_SHARD:
-            self.registry.apply_block(placed.leaves, placed.manifest.equivocations, self.authorities)
+            self.enrol(placed.manifest, placed.leaves)
             return []
         points: list[Point] = []
         for leaf, raw in enumerate(placed.leaves[1:], 1):
             if leaf not in placed.manifest.equivocations:
                 points += self._points(raw, entry.index * LEAVES_PER_ENTRY + leaf)
         return points
+
+    def enrol(self, manifest: Manifest, leaves: Sequence[bytes]) -> None:
+        """Take up a registry block, unless the snapshot that the registry came from includes it."""
+        if manifest.height >= self.registry.blocks:
+            self.registry.apply_block(leaves, manifest.equivocations, self.authorities)
+            self.registry.forget()
 
     def _points(self, raw: bytes, ref: int) -> list[Point]:
         statement = self._parser.parse(raw)
@@ -56,13 +64,14 @@ class Projection:
 
 async def _resume(bus: Bus, follower: LogFollower, projection: Projection) -> None:
     await follower.resume(await bus.committed(GROUP, LOG, LOG_PARTITION))
+    projection.registry, block_offset = await read_registry(bus)
     registry_blocks = follower.height(REGISTRY_SHARD)
     async with bus.reader(BLOCKS, [REGISTRY_SHARD]) as reader:
+        reader.seek(REGISTRY_SHARD, block_offset)
         while projection.registry.blocks < registry_blocks:
             for message in await reader.read(1, IDLE_S):
                 leaves = decode_body(message.value)
-                skip = decode_manifest(leaves[0]).equivocations
-                projection.registry.apply_block(leaves, skip, projection.authorities)
+                projection.enrol(decode_manifest(leaves[0]), leaves)
 
 
 async def run(bus: Bus, shards: int, authorities: Authorities, store: PointStore) -> None:

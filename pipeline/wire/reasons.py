@@ -141,6 +141,15 @@ class Reason(StrEnum):
     RECEIPT_SIZE = "receipt_size", "The receipt's proof is for another size than the signed block's."
     TILE_SHAPE = "tile_shape", "A tile or entry bundle has the wrong size or path."
     FILE_MISSING = "file_missing", "A file of the log is not there."
+    SNAPSHOT_SHAPE = "snapshot_shape", "Not a snapshot of the registry."
+
+    # Watching a log
+    LOG_SILENT = "log_silent", "The log does not answer: that accuses nobody, and is waited for."
+    SPLIT_VIEW = "split_view", "The log has signed two checkpoints of which neither extends the other."
+    CHECKPOINT_SHRANK = "checkpoint_shrank", "The log shows a smaller tree than it has shown before."
+    COSIGN_LATE = "cosign_late", "It was under no checkpoint within the time that the city promises."
+    SEQUENCE_MISSING = "sequence_missing", "Statements are missing between others of the same signer."
+    CLOCK_SKEW = "clock_skew", "A signer's times and those of arrival are far apart."
 
     # Point proofs and stores
     PROOF_SHAPE = "proof_shape", "Not a point proof: a part is missing or of the wrong type."

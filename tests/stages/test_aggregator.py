@@ -20,7 +20,7 @@ from pipeline.log.chain import ChainTip
 from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.sequences import SignerSequences
 from pipeline.ports import Append, Message
-from pipeline.stages import aggregator
+from pipeline.stages import aggregator, snapshots
 from pipeline.stages.aggregator import ReadingAdmission, RegistryAdmission, Sealer
 from pipeline.stages.envelopes import Duplicate, Refused, unwrap_outcomes, wrap_arrival
 from pipeline.wire.errors import FencedError, UnavailableError
@@ -515,7 +515,7 @@ def test_a_takeover_is_as_if_nobody_had_stopped(seed_of_run: int, every: int, ma
     bare = MemoryBus(city_topics(SHARDS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aggregator, "SNAPSHOT_EVERY", every)
-        patch.setattr(aggregator, "SNAPSHOT_CHUNK_BYTES", 500)
+        patch.setattr(snapshots, "CHUNK_BYTES", 500)
         whole, start = readings(), 0
         for cut in cuts:
             successor = restored(bus)

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.identity import registry as registry_module
 from pipeline.log.block import encode_body, parse_signed_block, verify_signed_block
 from pipeline.log.genesis import parse_genesis, verify_genesis
 from pipeline.log.manifest import Manifest, encode_manifest
+from pipeline.log.merkle import EMPTY_ROOT
 from pipeline.ports import Append, Message
-from pipeline.stages import log
+from pipeline.stages import log, snapshots
 from pipeline.stages.envelopes import ShardPosition, unwrap_positions
 from pipeline.stages.log import Ledger
 from pipeline.wire.errors import FencedError, UnavailableError, VerificationError
@@ -23,6 +25,7 @@ from pipeline.wire.reasons import Reason
 from pipeline.wire.topics import BLOCKS, LOG
 from tests.support.city import (
     AUTHORITIES,
+    NOW_MS,
     ORIGIN,
     SHARDS,
     TOPIC_ID,
@@ -332,6 +335,94 @@ def test_entries_are_the_same_bytes_whenever_it_stopped(seed: int, marked: bool)
         task.cancel()
 
     run(main())
+
+
+@given(seed=st.integers(0, 2**32), marked=st.booleans(), kept=st.integers(1, 3), every=st.integers(1, 4))
+@settings(max_examples=25)
+def test_a_start_from_a_snapshot_goes_on_as_if_it_had_seen_everything(
+    seed: int, marked: bool, kept: int, every: int
+) -> None:
+    """Blocks that name states from before the snapshot, or forgotten ones, are placed all the same."""
+    random = Random(seed)
+    blocks = Blocks(5, random=random)
+    registry_first = [m for m in blocks.messages if m.partition == 0]
+    late = [message for message in blocks.messages if message.partition]
+    cut = random.randrange(len(registry_first) + 1)
+
+    async def main() -> None:
+        bus = MemoryBus(city_topics(SHARDS), marked=frozenset({BLOCKS, LOG} if marked else ()))
+        for part in (registry_first[:cut], registry_first[cut:], late):
+            task = await started(bus)
+            for message in part:
+                bus.put(Append(BLOCKS, message.partition, message.value))
+            await asyncio.sleep(1)
+            task.cancel()
+        assert entries_of(bus) == uninterrupted(blocks)
+        registry, offset = await snapshots.read_registry(bus)
+        assert registry.blocks == len(registry_first) // every * every
+        if registry.blocks:
+            included = next(m for m in bus.partitions[BLOCKS, 0] if m.offset == offset)
+            assert included.value == registry_first[registry.blocks - 1].value
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshots, "SNAPSHOT_EVERY", every)
+        patch.setattr(registry_module, "ROOTS_KEPT", kept)
+        run(main())
+
+
+def test_a_start_reads_the_registry_from_its_snapshot_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the blocks that it includes: those may be as many as the log is long."""
+    monkeypatch.setattr(snapshots, "SNAPSHOT_EVERY", 4)
+    blocks = Blocks(5)
+
+    async def main() -> None:
+        bus = MemoryBus(city_topics(SHARDS))
+        blocks.append_to(bus)
+        (await started(bus)).cancel()
+        del bus.partitions[BLOCKS, 0][:7]  # The snapshot is that after eight of ten, and names the eighth.
+        task = await started(bus)
+        again = ForgedLog().add(2, [], refused={"cbor_tag": 1}, offset_last=0, registry_blocks=10)
+        bus.put(Append(BLOCKS, 2, encode_body([encode_manifest(again)])))
+        await asyncio.sleep(1)
+        stopped = task.exception()
+        assert isinstance(stopped, VerificationError)  # It has started, and looks at what comes.
+        assert stopped.reason is Reason.BLOCK_HEIGHT
+
+    run(main())
+
+
+@pytest.mark.parametrize("change", [{"registry_root": bytes(32)}, {"arrival_last_ms": NOW_MS + 60_001}])
+def test_a_block_that_names_a_forgotten_state_is_checked_as_any_other(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the registry block that it does not know: its root, and when that one arrived."""
+    monkeypatch.setattr(registry_module, "ROOTS_KEPT", 1)
+    forged, own = ForgedLog(), ledger()
+    raw, reading = enrol(DEVICES[1], 0), DEVICES[1].read(sequence=0)
+    first = forged.enrol(raw)
+    own.step(block(first, [raw]))
+    early = forged.add(1, [reading])
+    later = enrol(DEVICES[2], 1)
+    unknown = forged.enrol(later)
+    own.step(block(unknown, [later], 1))
+    right, wrong = block(early, [reading]), block(replace(early, **change), [reading])
+    assert own.has_forgotten(right) == 1
+    reason = Reason.BLOCK_REGISTRY if "registry_root" in change else Reason.REGISTRY_LAG
+    with pytest.raises(VerificationError) as refused:
+        own.step(wrong, unknown)
+    assert refused.value.reason is reason
+    assert parse_signed_block(own.step(right, unknown).value).shard == 1
+
+
+def test_a_registry_block_names_the_state_that_it_changes() -> None:
+    """Whoever looks for a state later finds it in the manifest at its height."""
+    forged, own = ForgedLog(), ledger()
+    raws = [enrol(DEVICES[shard], shard) for shard in (1, 2)]
+    own.step(block(forged.enrol(raws[0]), raws[:1]))
+    second = forged.enrol(raws[1])
+    stale = replace(second, registry_blocks=0, registry_root=EMPTY_ROOT)
+    assert refusal(own, block(stale, raws[1:], 1)).reason is Reason.BLOCK_REGISTRY
+    own.step(block(second, raws[1:], 1))
 
 
 def test_who_was_taken_over_appends_nothing_more() -> None:
