@@ -131,7 +131,7 @@ def test_inspect_goes_through_the_steps_and_names_the_one_that_fails(demo: Demo,
     path = proofs(demo, 1)[0]
     done = cityproof("inspect", path)
     assert done.returncode == 0, done.stdout
-    assert b"step 8: record" in done.stdout
+    assert b"step 9: record" in done.stdout
     data = Path(path).read_bytes()
     assert b"a point proof" in cityproof("inspect", "-", stdin=data, cwd=tmp_path).stdout
     note = cityproof("inspect", str(demo.root / "log" / "checkpoint"))
