@@ -5,7 +5,7 @@ holds one: the largest nodes in the gaps between the leaves. In their order from
 folded as they come, in O(log n) memory, and nothing has to say where they stand.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from pipeline.log.merkle import EMPTY_ROOT, BlockTree, ReadHash, edge_hash
@@ -53,6 +53,8 @@ def prove_leaves(tree: BlockTree, indices: Sequence[int]) -> list[bytes]:
 class ProvenLeaves:
     """The tree of a multi-proof, built from left to right: leaves that are given, and nodes between them.
 
+    All hashes have 32 bytes; whoever cuts them out of a file sees to that.
+
     Args:
         size: Number of leaves of the tree.
     """
@@ -64,21 +66,30 @@ class ProvenLeaves:
         self._at = 0
         self._peaks: list[bytes] = []
 
-    def add(self, index: int, leaf_hash: bytes, hashes: Iterator[bytes]) -> None:
-        """Add a leaf, taking the hashes of the gap before it from `hashes`.
+    def skip(self, index: int, hashes: Iterator[bytes]) -> None:
+        """Take the hashes of the gap before a leaf from `hashes`.
 
         Raises:
-            VerificationError: INDEX_OUTSIDE, unless it lies behind the last one and inside the tree;
-                PATH_SHORT, HASH_SIZE.
+            VerificationError: INDEX_OUTSIDE, unless it lies behind the last leaf and inside the tree;
+                PATH_SHORT.
         """
         if not self._at <= index < self._size:
             raise VerificationError(Reason.INDEX_OUTSIDE, f"{index} in a tree of size {self._size}")
         if self._at < index:
-            self._skip(index, hashes)
-        peaks, at, node = self._peaks, index, leaf_hash
-        while at & 1:
+            self._take(index, hashes)
+
+    def add(self, index: int, leaf_hash: bytes, hashes: Iterator[bytes]) -> None:
+        """Add a leaf, behind the hashes of the gap before it.
+
+        Raises:
+            VerificationError: As `skip`.
+        """
+        if index != self._at or index == self._size:
+            self.skip(index, hashes)
+        peaks, node, span = self._peaks, leaf_hash, 1
+        while index & span:
             node = sha256(b"\x01" + peaks.pop() + node).digest()
-            at >>= 1
+            span <<= 1
         peaks.append(node)
         self._at = index + 1
 
@@ -86,9 +97,9 @@ class ProvenLeaves:
         """Return the root, taking the hashes of the gap behind the last leaf from `hashes`, all there are.
 
         Raises:
-            VerificationError: PATH_SHORT, PATH_LONG, HASH_SIZE.
+            VerificationError: PATH_SHORT, PATH_LONG.
         """
-        self._skip(self._size, hashes)
+        self._take(self._size, hashes)
         if next(hashes, None) is not None:
             raise VerificationError(Reason.PATH_LONG, "hashes are left over")
         if not self._peaks:
@@ -98,20 +109,21 @@ class ProvenLeaves:
             root = sha256(b"\x01" + peak + root).digest()
         return root
 
-    def _skip(self, end: int, hashes: Iterable[bytes]) -> None:
-        """Take the nodes of the gap from here to `end`."""
-        peaks = self._peaks
-        hashes = iter(hashes)
-        for level, index in gap_nodes(self._at, end, self._size):
+    def _take(self, end: int, hashes: Iterator[bytes]) -> None:
+        """Take the nodes of the gap from here to `end`, those of `gap_nodes`: this is what takes the time."""
+        at, size, peaks = self._at, self._size, self._peaks
+        while at < end:
+            span = at & -at or 1 << size.bit_length()  # How many leaves a node may cover that begins here.
+            if end < size and span > end - at:
+                span = 1 << (end - at).bit_length() - 1
             node = next(hashes, None)
             if node is None:
                 raise VerificationError(Reason.PATH_SHORT, f"the gap before leaf {end} lacks a hash")
-            if len(node) != 32:
-                raise VerificationError(Reason.HASH_SIZE, f"{len(node)} bytes")
-            if (index + 1) << level <= self._size:
-                at = index
-                while at & 1:
+            above = span
+            if at + span <= size:
+                while at & above:
                     node = sha256(b"\x01" + peaks.pop() + node).digest()
-                    at >>= 1
+                    above <<= 1
             peaks.append(node)
+            at += span
         self._at = end

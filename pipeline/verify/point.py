@@ -5,53 +5,43 @@ policy and an authorities file. Verification is offline and holds no state.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from pipeline.identity.authorities import Authorities
-from pipeline.identity.changes import check_change, check_scope
-from pipeline.identity.records import AdmissionRecord, KeyRecord
-from pipeline.identity.registry import check_start
 from pipeline.log.block import SignedBlock, parse_signed_block
 from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
 from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import check_inclusion, hash_leaf
 from pipeline.log.policy import Policy
 from pipeline.verify.bounds import check_arrival
-from pipeline.wire.admission import Admission
+from pipeline.verify.signer import (
+    KeyStatus,
+    Path,
+    check_admission,
+    check_admitted,
+    check_recorded,
+    check_signer,
+    parse_path,
+    parse_rotations,
+    parse_status,
+    path_item,
+    status_item,
+    with_status,
+)
 from pipeline.wire.cbor import decode, encode
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
-from pipeline.wire.rotation import Rotation, SequencePlace, check_rotation_signatures
 from pipeline.wire.senml import Record, decode_pack
 from pipeline.wire.statement import (
     CONTENT_SENML,
-    HASH_SIZE,
     Statement,
-    is_counter,
     parse_statement,
     verify_statement,
 )
 
 PROOF_SIZE_MAX = 128 * 1024
 CONTENT_PROOF = "application/vnd.cityproof.proof+cbor"
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """Where a leaf stands in a tree, and the sibling hashes up to its root."""
-
-    index: int
-    size: int
-    hashes: Sequence[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyStatus:
-    """What became of a key by the registry state that a block names: its end, and its revocation's hash."""
-
-    ends: SequencePlace | None = None
-    revocation: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +75,7 @@ class PointProof:
     in_registry: Path
     checkpoint: bytes
     rotations: Sequence[bytes] = ()
-    status: KeyStatus = KeyStatus()
+    status: KeyStatus = field(default_factory=KeyStatus)
     admission: tuple[bytes, Path] | None = None
 
 
@@ -116,21 +106,21 @@ def encode_proof(proof: PointProof) -> bytes:
         0: CONTENT_PROOF,
         1: proof.statement,
         2: proof.record,
-        3: _path_item(proof.in_block),
+        3: path_item(proof.in_block),
         4: proof.manifest,
         5: proof.signed_block,
-        6: _path_item(proof.in_log),
+        6: path_item(proof.in_log),
         7: proof.enrolment,
-        8: _path_item(proof.in_registry),
+        8: path_item(proof.in_registry),
         9: proof.checkpoint,
     }
     if proof.rotations:
         fields[10] = list(proof.rotations)
     if proof.status != KeyStatus():
-        fields[11] = [list(proof.status.ends or ()), proof.status.revocation]
+        fields[11] = status_item(proof.status)
     if proof.admission is not None:
         statement, path = proof.admission
-        fields[12] = [statement, _path_item(path)]
+        fields[12] = [statement, path_item(path)]
     return encode(fields)
 
 
@@ -162,55 +152,25 @@ def parse_proof(data: bytes) -> PointProof:
             return PointProof(
                 statement=statement,
                 record=record,
-                in_block=_parse_path(in_block),
+                in_block=parse_path(in_block),
                 manifest=manifest,
                 signed_block=signed_block,
-                in_log=_parse_path(in_log),
+                in_log=parse_path(in_log),
                 enrolment=enrolment,
-                in_registry=_parse_path(in_registry),
+                in_registry=parse_path(in_registry),
                 checkpoint=checkpoint,
-                rotations=_parse_rotations(others[10]) if 10 in others else (),
-                status=_parse_status(others[11]) if 11 in others else KeyStatus(),
+                rotations=parse_rotations(others[10]) if 10 in others else (),
+                status=parse_status(others[11]) if 11 in others else KeyStatus(),
                 admission=_parse_admission(others[12]) if 12 in others else None,
             )
     raise VerificationError(Reason.PROOF_SHAPE)
 
 
-def _parse_rotations(item: object) -> Sequence[bytes]:
-    if isinstance(item, list) and item and all(isinstance(raw, bytes) for raw in item):
-        return item
-    raise VerificationError(Reason.PROOF_SHAPE, "the rotations are not byte strings")
-
-
-def _parse_status(item: object) -> KeyStatus:
-    match item:
-        case [[], bytes() as revocation] if len(revocation) == HASH_SIZE:
-            return KeyStatus(None, revocation)
-        case [[epoch, sequence], bytes() as revocation] if (
-            is_counter(epoch) and is_counter(sequence) and len(revocation) in {0, HASH_SIZE}
-        ):
-            return KeyStatus((epoch, sequence), revocation)
-    raise VerificationError(Reason.PROOF_SHAPE, "the key's status is not [ends, revocation]")
-
-
 def _parse_admission(item: object) -> tuple[bytes, Path]:
     match item:
         case [bytes() as statement, path]:
-            return statement, _parse_path(path)
+            return statement, parse_path(path)
     raise VerificationError(Reason.PROOF_SHAPE, "the admission is not [statement, path]")
-
-
-def _path_item(path: Path) -> list[object]:
-    return [path.index, path.size, list(path.hashes)]
-
-
-def _parse_path(item: object) -> Path:
-    match item:
-        case [int() as index, int() as size, list() as hashes] if (
-            type(index) is int and type(size) is int and all(isinstance(node, bytes) for node in hashes)
-        ):
-            return Path(index, size, hashes)
-    raise VerificationError(Reason.PROOF_SHAPE, "a path is not [index, size, hashes]")
 
 
 class PointCheck:
@@ -241,9 +201,9 @@ class PointCheck:
         return VerifiedPoint(
             self._statement,
             self._record,
-            self._enrolment,
-            self._authority,
-            self._rotated_by,
+            self._signer.enrolment,
+            self._signer.authority,
+            self._signer.rotated_by,
             self._admitted_by,
             self._manifest,
             self._block,
@@ -292,46 +252,19 @@ class PointCheck:
         return f"leaf {path.index} of {path.size}"
 
     def _check_enrolment(self) -> str:
-        raw = self._proof.enrolment
-        authority, change = check_change(parse_statement(raw), self._authorities)
-        if not isinstance(change, Enrolment):
-            raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, "not an enrolment")
-        self._enrolment, self._authority = change, authority.issuer
-        self._key = KeyRecord.enrolled(change, hash_leaf(raw))
-        self._rotated_by: list[str] = []
-        for rotation in self._proof.rotations:
-            self._rotate(rotation)
-        rotated = "".join(f", key rotated by {name}" for name in self._rotated_by)
-        return f"{change.issuer}, enrolled by {self._authority}{rotated}"
-
-    def _rotate(self, raw: bytes) -> None:
-        """Follow the signer's key through one rotation."""
-        authority, change = check_change(parse_statement(raw), self._authorities)
-        if not isinstance(change, Rotation):
-            raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, "not a rotation")
-        if (change.issuer, change.old_kid) != self._key.place:
-            raise VerificationError(Reason.PROOF_REGISTRY, "the rotation is of another key")
-        check_scope(authority, self._enrolment.kind, self._enrolment.area)
-        check_start(change, self._key)
-        check_rotation_signatures(change, authority.issuer, self._key.public_key)
-        self._key = self._key.rotated(change, hash_leaf(raw))
-        self._rotated_by.append(authority.issuer)
+        self._signer = signer = check_signer(self._proof.enrolment, self._proof.rotations, self._authorities)
+        rotated = "".join(f", key rotated by {name}" for name in signer.rotated_by)
+        return f"{signer.enrolment.issuer}, enrolled by {signer.authority}{rotated}"
 
     def _check_registry(self) -> str:
         status, state = self._proof.status, self._manifest.registry_blocks
-        self._key = replace(self._key, ends=status.ends, revocation=status.revocation)
-        self._check_recorded(self._key, self._proof.in_registry)
-        if self._key.valid_from_s * 1000 > self._manifest.arrival_last_ms:
+        self._signer = with_status(self._signer, status)
+        self._key = key = self._signer.record
+        check_recorded(key, self._proof.in_registry, self._manifest.registry_root)
+        if key.valid_from_s * 1000 > self._manifest.arrival_last_ms:
             raise VerificationError(Reason.KEY_NOT_YET_VALID, "it came before the key's validity began")
         revoked = "revoked" if status.revocation else "not revoked"
-        return f"key {self._key.place[1].hex()}, {revoked} at registry state {state}"
-
-    def _check_recorded(self, record: KeyRecord | AdmissionRecord, path: Path) -> None:
-        """Check that the registry which the block names has a record."""
-        if path.size != 1 << len(path.hashes):
-            raise VerificationError(Reason.SIZE_ORDER, "the path in the registry is not that of a full tree")
-        leaf_hash, root = hash_leaf(record.leaf()), self._manifest.registry_root
-        check_inclusion(leaf_hash, path.index, path.size, path.hashes, root)
+        return f"key {key.place[1].hex()}, {revoked} at registry state {state}"
 
     def _check_signature(self) -> str:
         self._statement = statement = parse_statement(self._proof.statement)
@@ -355,14 +288,9 @@ class PointCheck:
 
     def _check_admission(self, raw: bytes, path: Path) -> str:
         """Check that an authority lets this very statement in; return the authority's name."""
-        authority, change = check_change(parse_statement(raw), self._authorities)
-        if not isinstance(change, Admission):
-            raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, "not an admission")
-        admitted = hash_leaf(self._proof.statement)
-        if change.issuer != self._statement.issuer or admitted not in change.leaf_hashes:
-            raise VerificationError(Reason.PROOF_REGISTRY, "the admission is of other statements")
-        check_scope(authority, self._enrolment.kind, self._enrolment.area)
-        self._check_recorded(AdmissionRecord(change.issuer, admitted, hash_leaf(raw)), path)
+        authority, record = check_admission(raw, hash_leaf(self._proof.statement), self._authorities)
+        check_admitted(record, authority, self._signer)
+        check_recorded(record, path, self._manifest.registry_root)
         return authority.issuer
 
     def _check_record(self) -> str:

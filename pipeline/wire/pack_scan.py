@@ -9,6 +9,7 @@ in `senml`.
 import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import cbor2
@@ -17,6 +18,7 @@ from pipeline.wire import cbor
 from pipeline.wire.quantities import QUANTITIES, Quantity
 
 RECORDS_MAX = 256
+_REMEMBERED_RECORDS_MAX = 32
 TIME_MIN_S = 2**28  # Smaller ones are relative to now (RFC 8428, 4.5.3).
 TIME_MAX_S = 2**33  # Year 2242: nanoseconds still fit a signed 64-bit integer.
 
@@ -79,17 +81,57 @@ def scan_pack(payload: bytes, issuer: str) -> Places | None:
     times = [time]
     times += [time for _, time in rest]
     base_time_s = _number(base_time) if base_time else 0.0
+    find_shape = _shape_of if size <= _REMEMBERED_RECORDS_MAX else _shape_of.__wrapped__
+    shape = find_shape(version, base_unit, tuple(keys), tuple(times))
+    if shape is None:
+        return None
+    times_s = [base_time_s + offset_s for offset_s in shape.offsets_s]
+    if base_time_s + shape.least_s < TIME_MIN_S or base_time_s + shape.most_s >= TIME_MAX_S:
+        return None
+    return Places(shape.quantities, times_s) if shape.apart or _are_distinct(shape, times_s) else None
+
+
+class _Shape(NamedTuple):
+    """What packs of one device have in common: quantities, and times after the base time.
+
+    `apart`: no quantity stands twice at one time, whatever the base time is.
+    """
+
+    quantities: list[Quantity]
+    offsets_s: list[float]
+    least_s: float
+    most_s: float
+    apart: bool
+
+
+@lru_cache(maxsize=1024)  # A fleet's packs have few shapes; about 20 MB at the very most.
+def _shape_of(
+    version: bytes, base_unit: bytes, keys: tuple[bytes, ...], times: tuple[bytes, ...]
+) -> _Shape | None:
+    """Return the shape of records that are admitted whatever their base time; None where that decides."""
     admitted = _admitted_keys(version, base_unit)
     try:
-        if any(times):
-            return _place_timed(keys, times, base_time_s, admitted)
-        quantities = [admitted.plain[key] for key in keys]
+        quantities = [
+            (admitted.timed if time else admitted.plain)[key] for key, time in zip(keys, times, strict=True)
+        ]
     except KeyError:
         return None
-    # All at one time; a quantity has one key here, so distinct keys are distinct quantities.
-    if len(set(keys)) != size or not TIME_MIN_S <= base_time_s < TIME_MAX_S:
+    offsets_s = [_number(time) if time else 0.0 for time in times]
+    moments = sorted(set(offsets_s))
+    # A millisecond apart they are two moments whatever is added to them (64-bit floats below 2^33).
+    apart = all(later - earlier >= 1e-3 for earlier, later in pairwise(moments))
+    least_s, most_s = moments[0], moments[-1]
+    distinct = len(set(zip([quantity.name for quantity in quantities], offsets_s, strict=True))) == len(keys)
+    if not distinct or abs(least_s) > TIME_MAX_S or most_s > TIME_MAX_S:
         return None
-    return Places(quantities, [base_time_s] * size)
+    return _Shape(quantities, offsets_s, least_s, most_s, apart)
+
+
+def _are_distinct(shape: _Shape, times_s: list[float]) -> bool:
+    """Tell whether no quantity stands twice at one microsecond."""
+    names = [quantity.name for quantity in shape.quantities]
+    places = set(zip(names, [round(time_s * 1e6) for time_s in times_s], strict=True))
+    return len(places) == len(names)
 
 
 class _Admitted(NamedTuple):
@@ -97,24 +139,6 @@ class _Admitted(NamedTuple):
 
     plain: Mapping[bytes, Quantity]
     timed: Mapping[bytes, Quantity]
-
-
-def _place_timed(
-    keys: list[bytes], times: list[bytes], base_time_s: float, admitted: _Admitted
-) -> Places | None:
-    """Return the places where some records have times of their own; KeyError if one is not admitted."""
-    quantities = [
-        (admitted.timed if time else admitted.plain)[key] for key, time in zip(keys, times, strict=True)
-    ]
-    times_s = [base_time_s + _offset(time) if time else base_time_s for time in times]
-    moments = set(times_s)
-    if min(moments) < TIME_MIN_S or max(moments) >= TIME_MAX_S:
-        return None
-    distinct = set(zip([quantity.name for quantity in quantities], times_s, strict=True))
-    # Moments within one microsecond are rare; whether they make a duplicate, the general way finds out.
-    if len(distinct) != len(keys) or len({round(moment * 1e6) for moment in moments}) != len(moments):
-        return None
-    return Places(quantities, times_s)
 
 
 @cache  # Its arguments are few: two versions, and the units of the table or none.
@@ -143,6 +167,3 @@ def _base_name(issuer: str) -> bytes:
 def _number(raw: bytes) -> float:
     """Return a number that the expressions have matched as a 64-bit float."""
     return float(cbor2.loads(raw))
-
-
-_offset = lru_cache(maxsize=4096)(_number)  # Times after the base time: a few, again and again.

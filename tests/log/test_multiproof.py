@@ -87,7 +87,12 @@ def test_stored_hashes_are_those_of_complete_subtrees_only() -> None:
         for level, index in gap_nodes(0, size - 1, size):
             assert (index + 1) << level <= size
         asked: list[tuple[int, int]] = []
-        gap_hashes(size // 3, size, size, lambda level, at, asked=asked: asked.append((level, at)) or b"")
+
+        def read(level: int, at: int, asked: list[tuple[int, int]] = asked) -> bytes:
+            asked.append((level, at))
+            return b""
+
+        gap_hashes(size // 3, size, size, read)
         assert all((at + 1) << level <= size for level, at in asked)
 
 
@@ -114,14 +119,12 @@ def test_nothing_may_be_exchanged() -> None:
         ((3, 5), lambda h: h[:-1], Reason.PATH_SHORT),
         ((3, 5), lambda _: [], Reason.PATH_SHORT),
         ((3, 5), lambda h: [*h, bytes(32)], Reason.PATH_LONG),
-        ((3, 5), lambda h: [h[0][:31], *h[1:]], Reason.HASH_SIZE),
-        ((3, 5), lambda h: [*h[:-1], h[-1] + b"\0"], Reason.HASH_SIZE),
     ],
 )
 def test_a_proof_has_exactly_its_hashes(
     indices: tuple[int, ...], change: Callable[[list[bytes]], list[bytes]], reason: Reason
 ) -> None:
-    """One missing, one more, one of another length."""
+    """One missing, none, one more."""
     leaves = leaves_of(11)
     hashes = prove_leaves(BlockTree(leaves), indices)
     with pytest.raises(VerificationError) as refused:

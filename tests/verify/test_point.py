@@ -18,7 +18,6 @@ from pipeline.log.tiles import block_path
 from pipeline.verify.point import (
     CONTENT_PROOF,
     PROOF_SIZE_MAX,
-    Path,
     PointCheck,
     PointProof,
     VerifiedPoint,
@@ -27,6 +26,7 @@ from pipeline.verify.point import (
     verify_point,
 )
 from pipeline.verify.prove import LEAVES_PER_ENTRY, Prover
+from pipeline.verify.signer import Path
 from pipeline.wire.enrolment import decode_enrolment
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SeedSigner
