@@ -42,7 +42,7 @@ def open_bus_with_clock(request: pytest.FixtureRequest, tmp_path: Path, clock: S
     return BUSES[request.param](tmp_path, clock)
 
 
-@pytest.fixture(params=POINT_STORES, scope="session")
+@pytest.fixture(params=each(POINT_STORES), scope="session")
 def open_points(request: pytest.FixtureRequest) -> Callable[[Path], AbstractAsyncContextManager[OpenPoints]]:
     return POINT_STORES[request.param]
 

@@ -3,8 +3,11 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
+from urllib.parse import unquote
 
 from pipeline.edges.files import LocalFiles
 from pipeline.edges.sqlite_bus import SqliteBus
@@ -66,7 +69,7 @@ BUSES: Mapping[str, Callable[[Path, SetClock], OpenBus]] = {
     "memory": memory_bus,
     "kafka": kafka_bus,
 }
-ON_SERVERS = {"kafka"}
+ON_SERVERS = {"kafka", "influx"}
 
 
 @asynccontextmanager
@@ -81,8 +84,47 @@ async def sqlite_points(folder: Path) -> AsyncGenerator[OpenPoints]:
         yield OpenPoints(store, read)
 
 
+def influx_bucket(folder: Path) -> str:
+    return f"test-{sha256(str(folder).encode()).hexdigest()[:16]}"
+
+
+@asynccontextmanager
+async def influx_points(folder: Path) -> AsyncGenerator[OpenPoints]:
+    """One bucket for each folder."""
+    from influxdb_client.client.influxdb_client import InfluxDBClient
+
+    from pipeline.edges.influx import InfluxPoints
+
+    at = servers()
+    org, token = at["influx_org"], at["influx_token"]
+    bucket = influx_bucket(folder)
+    with InfluxDBClient(f"http://{at['influx']}", token, org=org) as client:
+        if client.buckets_api().find_bucket_by_name(bucket) is None:
+            client.buckets_api().create_bucket(bucket_name=bucket)
+
+        async def read() -> Places:
+            flux = (
+                f'from(bucket: "{bucket}") |> range(start: 0, stop: 2262-01-01T00:00:00Z) '
+                '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
+            )
+            places: dict[tuple[str, str, str, str, int], tuple[float, int]] = {}
+            for table in client.query_api().query(flux):
+                for row in table.records:
+                    tags = (unquote(row.values[tag]) for tag in ("device", "subject", "quantity"))
+                    time_us = (row.get_time() - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+                    device, subject, quantity = tags
+                    place = row.get_measurement(), device, subject, quantity, time_us
+                    places[place] = row.values["value"], row.values["ref"]
+            return places
+
+        opened = InfluxPoints.open(f"http://{at['influx']}", token, org, bucket, folder / "rejected.lines")
+        async with opened as store:
+            yield OpenPoints(store, read)
+
+
 POINT_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[OpenPoints]]] = {
-    "sqlite": sqlite_points
+    "sqlite": sqlite_points,
+    "influx": influx_points,
 }
 
 

@@ -110,6 +110,7 @@ FILES = {
     "tile/0/x001/234.p/7": b"partial",
     "tile/entries/000.p/3": b"entries",
     "block/3/000": b"body",
+    "registry": b"snapshot",
 }
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.edges.sqlite_points import PointCounts, Series, SqlitePoints, read_points
 from pipeline.ports import Point
 from pipeline.wire.errors import InputError
-from tests.edges.implementations import OpenPoints
+from tests.edges.implementations import POINT_STORES, OpenPoints
 
 Open = Callable[[Path], AbstractAsyncContextManager[OpenPoints]]
 
@@ -43,6 +44,28 @@ def a_point(
 def test_the_latest_in_the_log_stays(
     open_points: Open, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Point]]
 ) -> None:
+    """In the order of the log, and again from its beginning: the largest ref at a place is what is stored."""
+    refs = iter(range(sum(map(len, batches))))
+    batches = [[replace(item, ref=next(refs)) for item in batch] for batch in batches]
+    expected = {
+        (p.kind, p.device, p.subject, p.quantity, p.time_us): (p.value, p.ref) for b in batches for p in b
+    }
+
+    async def run() -> None:
+        folder = tmp_path_factory.mktemp("points")
+        async with open_points(folder) as points:
+            for batch in [*batches, *batches]:
+                await points.store.write(batch)
+            assert await points.read() == expected
+
+    asyncio.run(run())
+
+
+@settings(max_examples=30)
+@given(batches=st.lists(st.lists(point, max_size=8), max_size=6))
+def test_in_the_embedded_store_the_latest_in_the_log_stays_whatever_the_order(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[Point]]
+) -> None:
     """Whatever the order, the batches and the repeats: the largest ref at a place is what is stored."""
     expected: dict[tuple[str, str, str, str, int], tuple[float, int]] = {}
     for item in (item for batch in batches for item in batch):
@@ -52,7 +75,7 @@ def test_the_latest_in_the_log_stays(
 
     async def run() -> None:
         folder = tmp_path_factory.mktemp("points")
-        async with open_points(folder) as points:
+        async with POINT_STORES["sqlite"](folder) as points:
             for batch in [*batches, *batches]:
                 await points.store.write(batch)
             assert await points.read() == expected
@@ -83,6 +106,17 @@ async def test_series_do_not_mix(open_points: Open, tmp_path: Path) -> None:
     async with open_points(tmp_path) as points:
         await points.store.write([Point(*name, 5, 1.0, 1) for name in series])
         assert set(await points.read()) == {(*name, 5) for name in series}
+
+
+async def test_every_name_comes_back(open_points: Open, tmp_path: Path) -> None:
+    """Subjects are any text: what some store treats as syntax is kept apart, and comes back."""
+    subjects = ["a,b=c d", "a\\", "\\ ", "100 %", "%5C", '"', "\u4e00\u53f7\u7ad9 #1", "a b,c=d\\ value=1"]
+    async with open_points(tmp_path) as points:
+        await points.store.write([a_point(5, n, subject=text) for n, text in enumerate(subjects)])
+        stored = await points.read()
+    assert {place[2]: ref for place, (_, ref) in stored.items()} == {
+        text: n for n, text in enumerate(subjects)
+    }
 
 
 # The embedded store's own reader.
