@@ -9,23 +9,18 @@ import pytest
 
 from pipeline.identity.changes import check_change
 from pipeline.identity.registry import Registry
-from pipeline.wire.admission import Admission, encode_admission
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SeedSigner, key_id
 from pipeline.wire.reasons import Reason
-from pipeline.wire.revocation import Revocation, encode_revocation
-from pipeline.wire.rotation import encode_rotation, make_rotation
 from pipeline.wire.statement import (
     CONTENT_ADMISSION,
-    CONTENT_REVOCATION,
-    CONTENT_ROTATION,
     parse_statement,
 )
+from tests.support.changes import NEW, STARTS, admit, revoke, rotate
 from tests.support.city import (
     AIR_ONLY,
     AIR_ONLY_NAME,
     AUTHORITIES,
-    AUTHORITY_NAME,
     NOW_MS,
     Device,
     enrol,
@@ -37,43 +32,6 @@ from tests.support.city import (
 
 DEVICE, OTHER, THIRD = Device(0), Device(1), Device(2)
 ISSUER = DEVICE.issuer
-NEW = SeedSigner(seed("new key"))
-STARTS = (1, 5)
-
-
-def stated(content_type: str, payload: bytes, subject: str, changes: dict[str, Any]) -> bytes:
-    """An authority's statement about a device."""
-    fields = {"content_type": content_type, "payload": payload, "subject": subject, **changes}
-    return enrol(DEVICE, fields.pop("sequence", 0), **fields)
-
-
-def rotate(
-    old: SeedSigner = DEVICE.signer,
-    new: SeedSigner = NEW,
-    *,
-    issuer: str = ISSUER,
-    starts: tuple[int, int] = STARTS,
-    name: str = AUTHORITY_NAME,
-    asked: str | None = None,
-    **changes: Any,
-) -> bytes:
-    """A rotation; `asked` is the authority that the keys' holder asked, if that is another."""
-    rotation = make_rotation(
-        old, new, authority=asked or name, issuer=issuer, starts=starts, valid_from_s=1_700_000_000
-    )
-    return stated(CONTENT_ROTATION, encode_rotation(rotation), issuer, {"name": name, **changes})
-
-
-def revoke(key: SeedSigner = DEVICE.signer, *, issuer: str = ISSUER, **changes: Any) -> bytes:
-    """A revocation."""
-    payload = encode_revocation(Revocation(issuer, key_id(key.public_key), "stolen"))
-    return stated(CONTENT_REVOCATION, payload, issuer, changes)
-
-
-def admit(*raws: bytes, issuer: str = ISSUER, **changes: Any) -> bytes:
-    """An admission of these statements."""
-    payload = encode_admission(Admission(issuer, sorted(map(leaf_hash, raws)), "known from receipts"))
-    return stated(CONTENT_ADMISSION, payload, issuer, changes)
 
 
 def registry_of(*blocks: list[bytes] | bytes) -> Registry:
@@ -106,17 +64,20 @@ BOTH = [ENROLLED, enrol(OTHER, 1)]
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (rotate(name="https://other.example/"), Reason.AUTHORITY_UNKNOWN),
-        (rotate(by=DEVICE.signer), Reason.AUTHORITY_UNKNOWN),
-        (rotate(subject=OTHER.issuer), Reason.STATEMENT_SUBJECT),
-        (revoke(subject=OTHER.issuer), Reason.STATEMENT_SUBJECT),
-        (admit(b"x", subject=OTHER.issuer), Reason.STATEMENT_SUBJECT),
-        (rotate()[:-1] + bytes([rotate()[-1] ^ 1]), Reason.SIGNATURE_INVALID),
-        (rotate(payload=b"\xa0"), Reason.ROTATION_SHAPE),
-        (revoke(payload=b"\xa0"), Reason.REVOCATION_SHAPE),
-        (admit(b"x", payload=b"\xa0"), Reason.ADMISSION_SHAPE),
-        (revoke(content_type=CONTENT_ADMISSION), Reason.ADMISSION_SHAPE),
-        (revoke(content_type="application/vnd.cityproof.finding+cbor"), Reason.STATEMENT_CONTENT_TYPE),
+        (rotate(DEVICE, name="https://other.example/"), Reason.AUTHORITY_UNKNOWN),
+        (rotate(DEVICE, by=DEVICE.signer), Reason.AUTHORITY_UNKNOWN),
+        (rotate(DEVICE, subject=OTHER.issuer), Reason.STATEMENT_SUBJECT),
+        (revoke(DEVICE, subject=OTHER.issuer), Reason.STATEMENT_SUBJECT),
+        (admit(DEVICE, b"x", subject=OTHER.issuer), Reason.STATEMENT_SUBJECT),
+        (rotate(DEVICE)[:-1] + bytes([rotate(DEVICE)[-1] ^ 1]), Reason.SIGNATURE_INVALID),
+        (rotate(DEVICE, payload=b"\xa0"), Reason.ROTATION_SHAPE),
+        (revoke(DEVICE, payload=b"\xa0"), Reason.REVOCATION_SHAPE),
+        (admit(DEVICE, b"x", payload=b"\xa0"), Reason.ADMISSION_SHAPE),
+        (revoke(DEVICE, content_type=CONTENT_ADMISSION), Reason.ADMISSION_SHAPE),
+        (
+            revoke(DEVICE, content_type="application/vnd.cityproof.finding+cbor"),
+            Reason.STATEMENT_CONTENT_TYPE,
+        ),
     ],
 )
 def test_a_statement_by_itself(raw: bytes, reason: Reason) -> None:
@@ -144,22 +105,26 @@ def test_nobody_is_enrolled_without_having_asked() -> None:
 @pytest.mark.parametrize(
     ("raw", "before", "reason"),
     [
-        (rotate(), [ENROLLED], None),
-        (rotate(), [], Reason.KEY_UNKNOWN),
-        (rotate(OTHER.signer), [BOTH], Reason.KEY_UNKNOWN),
-        (rotate(), [[ENROLLED, revoke()]], Reason.KEY_REVOKED),
-        (rotate(), [[ENROLLED, rotate(starts=(1, 4))]], Reason.KEY_ENDED),
-        (rotate(new=THIRD.signer), [[ENROLLED, rotate()]], Reason.KEY_ENDED),
-        (rotate(starts=(0, 0)), [ENROLLED], Reason.KEY_SPAN),
-        (rotate(starts=(0, 1)), [ENROLLED], None),
-        (rotate(NEW, THIRD.signer, starts=STARTS), [[ENROLLED, rotate()]], Reason.KEY_SPAN),
-        (rotate(NEW, THIRD.signer, starts=(0, 9)), [[ENROLLED, rotate()]], Reason.KEY_SPAN),
-        (rotate(NEW, THIRD.signer, starts=(1, 6)), [[ENROLLED, rotate()]], None),
-        (rotate(new=OTHER.signer), [BOTH], Reason.KEY_KNOWN),
-        (rotate(new=DEVICE.signer), [ENROLLED], Reason.KEY_KNOWN),
-        (rotate(NEW, DEVICE.signer, starts=(2, 0)), [[ENROLLED, rotate()]], Reason.KEY_KNOWN),
-        (rotate(asked=AIR_ONLY_NAME), [ENROLLED], Reason.ROTATION_SIGNATURE),
-        (rotate(by=AIR_ONLY, name=AIR_ONLY_NAME), [ENROLLED], None),
+        (rotate(DEVICE), [ENROLLED], None),
+        (rotate(DEVICE), [], Reason.KEY_UNKNOWN),
+        (rotate(DEVICE, old=OTHER.signer), [BOTH], Reason.KEY_UNKNOWN),
+        (rotate(DEVICE), [[ENROLLED, revoke(DEVICE)]], Reason.KEY_REVOKED),
+        (rotate(DEVICE), [[ENROLLED, rotate(DEVICE, starts=(1, 4))]], Reason.KEY_ENDED),
+        (rotate(DEVICE, THIRD.signer), [[ENROLLED, rotate(DEVICE)]], Reason.KEY_ENDED),
+        (rotate(DEVICE, starts=(0, 0)), [ENROLLED], Reason.KEY_SPAN),
+        (rotate(DEVICE, starts=(0, 1)), [ENROLLED], None),
+        (rotate(DEVICE, THIRD.signer, old=NEW, starts=STARTS), [[ENROLLED, rotate(DEVICE)]], Reason.KEY_SPAN),
+        (rotate(DEVICE, THIRD.signer, old=NEW, starts=(0, 9)), [[ENROLLED, rotate(DEVICE)]], Reason.KEY_SPAN),
+        (rotate(DEVICE, THIRD.signer, old=NEW, starts=(1, 6)), [[ENROLLED, rotate(DEVICE)]], None),
+        (rotate(DEVICE, OTHER.signer), [BOTH], Reason.KEY_KNOWN),
+        (rotate(DEVICE, DEVICE.signer), [ENROLLED], Reason.KEY_KNOWN),
+        (
+            rotate(DEVICE, DEVICE.signer, old=NEW, starts=(2, 0)),
+            [[ENROLLED, rotate(DEVICE)]],
+            Reason.KEY_KNOWN,
+        ),
+        (rotate(DEVICE, asked=AIR_ONLY_NAME), [ENROLLED], Reason.ROTATION_SIGNATURE),
+        (rotate(DEVICE, by=AIR_ONLY, name=AIR_ONLY_NAME), [ENROLLED], None),
     ],
 )
 def test_a_rotation_after_all_that_came_before(
@@ -173,24 +138,24 @@ def test_a_rotation_after_all_that_came_before(
 
 def test_neither_key_is_rotated_without_its_holder() -> None:
     """A thief with an authority's ear has one of the two signatures at most."""
-    payload = parse_statement(rotate()).payload
-    stolen = rotate(new=SeedSigner(seed("thief")), payload=with_field(payload, 5, bytes(64)))
+    payload = parse_statement(rotate(DEVICE)).payload
+    stolen = rotate(DEVICE, SeedSigner(seed("thief")), payload=with_field(payload, 5, bytes(64)))
     assert then(stolen, ENROLLED) is Reason.ROTATION_SIGNATURE
-    foreign = rotate(payload=with_field(payload, 6, bytes(64)))
+    foreign = rotate(DEVICE, payload=with_field(payload, 6, bytes(64)))
     assert then(foreign, ENROLLED) is Reason.POSSESSION_INVALID
 
 
 @pytest.mark.parametrize(
     ("raw", "before", "reason"),
     [
-        (revoke(), [ENROLLED], None),
-        (revoke(), [], Reason.KEY_UNKNOWN),
-        (revoke(OTHER.signer), [BOTH], Reason.KEY_UNKNOWN),
-        (revoke(), [[ENROLLED, revoke()]], Reason.KEY_REVOKED),
-        (revoke(), [[ENROLLED, rotate()]], None),
-        (revoke(NEW), [[ENROLLED, rotate()]], None),
-        (revoke(NEW), [[ENROLLED, rotate(), revoke()]], None),
-        (revoke(by=AIR_ONLY, name=AIR_ONLY_NAME), [ENROLLED], None),
+        (revoke(DEVICE), [ENROLLED], None),
+        (revoke(DEVICE), [], Reason.KEY_UNKNOWN),
+        (revoke(DEVICE, OTHER.signer), [BOTH], Reason.KEY_UNKNOWN),
+        (revoke(DEVICE), [[ENROLLED, revoke(DEVICE)]], Reason.KEY_REVOKED),
+        (revoke(DEVICE), [[ENROLLED, rotate(DEVICE)]], None),
+        (revoke(DEVICE, NEW), [[ENROLLED, rotate(DEVICE)]], None),
+        (revoke(DEVICE, NEW), [[ENROLLED, rotate(DEVICE), revoke(DEVICE)]], None),
+        (revoke(DEVICE, by=AIR_ONLY, name=AIR_ONLY_NAME), [ENROLLED], None),
     ],
 )
 def test_a_revocation_after_all_that_came_before(
@@ -204,24 +169,24 @@ def test_other_authorities_keep_out() -> None:
     """Scope is that of the enrolment, which a rotation does not repeat."""
     south = enrol(DEVICE, 0, about=enrolment(DEVICE, area="south"))
     theirs: dict[str, Any] = {"by": AIR_ONLY, "name": AIR_ONLY_NAME}
-    for raw in (rotate(**theirs), revoke(**theirs), admit(b"x", **theirs)):
+    for raw in (rotate(DEVICE, **theirs), revoke(DEVICE, **theirs), admit(DEVICE, b"x", **theirs)):
         assert then(raw, south) is Reason.AUTHORITY_SCOPE
         assert then(raw, ENROLLED) is None
     second = enrol(DEVICE, 1, about=enrolment(DEVICE, area="south", public_key=OTHER.signer.public_key))
     registry = registry_of(ENROLLED)
     registry.load_block([b"", second], ())  # One name, two keys, and one of them is not theirs.
-    refused = refusal(registry.apply_block, [b"", admit(b"x", **theirs)], (), AUTHORITIES)
+    refused = refusal(registry.apply_block, [b"", admit(DEVICE, b"x", **theirs)], (), AUTHORITIES)
     assert refused is Reason.AUTHORITY_SCOPE
 
 
 @pytest.mark.parametrize(
     ("raw", "before", "reason"),
     [
-        (admit(b"a", b"b"), [ENROLLED], None),
-        (admit(b"a"), [], Reason.KEY_UNKNOWN),
-        (admit(b"a"), [enrol(OTHER, 0)], Reason.KEY_UNKNOWN),
-        (admit(b"a", b"b"), [[ENROLLED, admit(b"b", b"c")]], Reason.ADMISSION_KNOWN),
-        (admit(b"a", issuer=OTHER.issuer), [[*BOTH, admit(b"a")]], None),
+        (admit(DEVICE, b"a", b"b"), [ENROLLED], None),
+        (admit(DEVICE, b"a"), [], Reason.KEY_UNKNOWN),
+        (admit(DEVICE, b"a"), [enrol(OTHER, 0)], Reason.KEY_UNKNOWN),
+        (admit(DEVICE, b"a", b"b"), [[ENROLLED, admit(DEVICE, b"b", b"c")]], Reason.ADMISSION_KNOWN),
+        (admit(OTHER, b"a"), [[*BOTH, admit(DEVICE, b"a")]], None),
     ],
 )
 def test_an_admission_after_all_that_came_before(
@@ -245,7 +210,9 @@ def asked(registry: Registry, raw: bytes, state: int | None = None) -> Reason | 
 
 def test_an_honest_backlog_stays_admissible_after_a_rotation() -> None:
     """Each key signs its own span, whatever the order in which the statements come."""
-    registry = registry_of(ENROLLED, rotate(), rotate(NEW, OTHER.signer, starts=(2, 0), sequence=1))
+    registry = registry_of(
+        ENROLLED, rotate(DEVICE), rotate(DEVICE, OTHER.signer, old=NEW, starts=(2, 0), sequence=1)
+    )
     spans = [
         (DEVICE.signer, [((0, 0), True), ((1, 4), True), ((1, 5), False), ((2, 0), False)]),
         (NEW, [((0, 0), False), ((1, 4), False), ((1, 5), True), ((1, 2**53 - 1), True), ((2, 0), False)]),
@@ -258,7 +225,9 @@ def test_an_honest_backlog_stays_admissible_after_a_rotation() -> None:
 
 def test_each_change_acts_from_its_state_on() -> None:
     """What was checked against an earlier state stays as it was: a state is a number of blocks."""
-    registry = registry_of(ENROLLED, [], rotate(), revoke(), admit(signed(1)), revoke(NEW))
+    registry = registry_of(
+        ENROLLED, [], rotate(DEVICE), revoke(DEVICE), admit(DEVICE, signed(1)), revoke(DEVICE, NEW)
+    )
     old, late, new = signed(1), signed(7), signed(7, NEW)
     expected: list[tuple[Reason | None, Reason | None, Reason | None]] = [
         (Reason.KEY_UNKNOWN, Reason.KEY_UNKNOWN, Reason.KEY_UNKNOWN),
@@ -280,18 +249,20 @@ def test_each_change_acts_from_its_state_on() -> None:
 def test_an_admission_lets_in_what_it_names_and_nothing_else() -> None:
     """By leaf hash and issuer; a key that is not valid yet is none of its business."""
     first, second = signed(1), signed(2)
-    registry = registry_of([ENROLLED, enrol(OTHER, 1)], [revoke(), admit(first)])
+    registry = registry_of([ENROLLED, enrol(OTHER, 1)], [revoke(DEVICE), admit(DEVICE, first)])
     assert asked(registry, first) is None
     assert asked(registry, second) is Reason.KEY_REVOKED
-    theirs = registry_of(BOTH, [revoke(), admit(first, issuer=OTHER.issuer)])
+    theirs = registry_of(BOTH, [revoke(DEVICE), admit(OTHER, first)])
     assert asked(theirs, first) is Reason.KEY_REVOKED
     later = enrol(DEVICE, 0, about=enrolment(DEVICE, valid_from_s=NOW_MS // 1000 + 1))
-    assert asked(registry_of([later, revoke(), admit(first)]), first) is Reason.KEY_NOT_YET_VALID
+    assert (
+        asked(registry_of([later, revoke(DEVICE), admit(DEVICE, first)]), first) is Reason.KEY_NOT_YET_VALID
+    )
 
 
 def test_the_root_holds_every_record() -> None:
     """As formats.md gives them, without our code: two keys and two admissions."""
-    raws = [ENROLLED, rotate(), revoke(), admit(b"a", b"b")]
+    raws = [ENROLLED, rotate(DEVICE), revoke(DEVICE), admit(DEVICE, b"a", b"b")]
     registry = registry_of(*raws)
     old, new = DEVICE.signer.public_key, NEW.public_key
     hashes = [leaf_hash(raw) for raw in raws]
