@@ -127,7 +127,7 @@ def get(path: str, token: str | None = TOKEN, **headers: str) -> httpx.Response:
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if not path.startswith("block")])
+@pytest.mark.parametrize("path", [path for path in FILES if not path.startswith(("block", "registry"))])
 def test_checkpoint_and_tiles_are_for_everyone(path: str) -> None:
     """Tiles may be kept for ever, the checkpoint for a moment."""
     got = get(f"/{path}")
@@ -138,17 +138,18 @@ def test_checkpoint_and_tiles_are_for_everyone(path: str) -> None:
     assert got.headers["content-type"] == expected
 
 
-def test_bodies_are_for_auditors() -> None:
+@pytest.mark.parametrize("path", ["block/3/000", "registry"])
+def test_bodies_and_the_registry_are_for_auditors(path: str) -> None:
     """With the token, and nobody's cache keeps them; without it, or where no token was set, nothing."""
-    got = get("/block/3/000", authorization=f"Bearer {TOKEN}")
-    assert (got.status_code, got.content) == (200, b"body")
+    got = get(f"/{path}", authorization=f"Bearer {TOKEN}")
+    assert (got.status_code, got.content) == (200, FILES[path])
     assert got.headers["cache-control"] == "private, no-store"
     for token, headers in (
         (TOKEN, {}),
         (TOKEN, {"authorization": "Bearer wrong"}),
         (None, {"authorization": "Bearer none"}),
     ):
-        refused = get("/block/3/000", token, **headers)
+        refused = get(f"/{path}", token, **headers)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
 
 
