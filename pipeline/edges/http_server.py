@@ -31,7 +31,7 @@ PRIVATE = "private, no-store"
 TEXT = "text/plain; charset=utf-8"
 
 _TILE = re.compile(r"tile/(?:[0-9]{1,2}|entries)(?:/x[0-9]{3})*/[0-9]{3}(?:\.p/[0-9]{1,3})?", re.ASCII)
-_BLOCK = re.compile(r"block/[0-9]{1,5}(?:/x[0-9]{3})*/[0-9]{3}", re.ASCII)
+_BLOCK = re.compile(r"block/[0-9]{1,5}(?:/x[0-9]{3})*/[0-9]{3}|registry", re.ASCII)
 
 
 class WitnessService(Protocol):
@@ -97,6 +97,7 @@ def files_app(read: ReadFile, auditor_token: str | None) -> Starlette:
             Route("/checkpoint", checkpoint, methods=["GET"]),
             Route("/tile/{path:path}", tile, methods=["GET"]),
             Route("/block/{path:path}", block, methods=["GET"]),
+            Route("/registry", block, methods=["GET"]),
         ]
     )
 

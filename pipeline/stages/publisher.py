@@ -10,6 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipeline.identity.archived import REGISTRY_PATH, REGISTRY_SHARD, read_registry
+from pipeline.identity.registry import Registry
+from pipeline.identity.snapshot import encode_registry
 from pipeline.log.checkpoint import (
     Checkpoint,
     add_signatures,
@@ -24,6 +27,7 @@ from pipeline.log.policy import Policy
 from pipeline.log.tiles import CHECKPOINT_PATH, TileAppender, TileReader, block_path
 from pipeline.ports import Bus, Files, WitnessAnswer, WitnessClient
 from pipeline.stages.follow import LOG_PARTITION, LogEntry, LogFollower, open_follower
+from pipeline.stages.snapshots import SNAPSHOT_EVERY
 from pipeline.wire.cbor import decode, encode
 from pipeline.wire.errors import PipelineError, UnavailableError, VerificationError
 from pipeline.wire.reasons import Reason
@@ -123,6 +127,7 @@ class Publisher:
         self._files = files
         self._state = state
         self._appender = TileAppender()
+        self._registry = Registry()
         self._log_offset = 0
         self._published = 0
         self._notify = notify
@@ -159,6 +164,7 @@ class Publisher:
         size, root, self._log_offset = state
         self._appender = TileAppender.resume(self._files.read, self._checkpoint_at(size, root))
         await follower.resume(self._log_offset)
+        self._registry = read_registry(self._files.read, follower.height(REGISTRY_SHARD))
 
     async def _integrate(self, entries: Sequence[LogEntry]) -> None:
         bodies = {
@@ -166,6 +172,7 @@ class Publisher:
             for entry in entries
             if entry.placed
         }
+        bodies |= self._enrol(entries)
         # A crash after the bodies or in the middle of the tiles leaves files that no checkpoint names; the
         # next start writes the same bytes again.
         await self._files.write_many(bodies)
@@ -174,6 +181,17 @@ class Publisher:
         # A crash before this write repeats the tiles above; after it, the checkpoint is made for this size.
         state = encode([self._appender.size, self._appender.root(), self._log_offset])
         await self._state.write(STATE_PATH, state)
+
+    def _enrol(self, entries: Sequence[LogEntry]) -> dict[str, bytes]:
+        """Take up the registry's blocks and return the file of its snapshot, if one is due."""
+        files: dict[str, bytes] = {}
+        for entry in entries:
+            if entry.placed and entry.placed.manifest.shard == REGISTRY_SHARD:
+                self._registry.load_block(entry.placed.leaves, entry.placed.manifest.equivocations)
+                if self._registry.blocks % SNAPSHOT_EVERY == 0:
+                    files[REGISTRY_PATH] = encode_registry(self._registry)
+        self._registry.forget()
+        return files
 
     async def _publish(self) -> bool:
         """Sign, gather cosignatures, publish; tell whether the quorum was reached."""

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from pipeline.identity.authorities import Authorities
+from pipeline.identity.registry import Registry
+from pipeline.identity.snapshot import decode_registry, encode_registry
 from pipeline.log.checkpoint import Checkpoint, encode_checkpoint, open_checkpoint, sign_checkpoint
 from pipeline.log.cosigning import AddCheckpoint, encode_add_checkpoint, parse_add_checkpoint
 from pipeline.log.note import NoteSigner, parse_note
 from pipeline.log.policy import Policy, parse_policy
 from pipeline.log.tiles import TileAppender, block_path
 from pipeline.ports import WitnessAnswer, WitnessClient
+from pipeline.stages import publisher
 from pipeline.stages.publisher import STATE_PATH, Publisher, RolledBackError
 from pipeline.stages.witness import Witness
 from pipeline.verify.fsck import LogCheck
@@ -370,6 +373,7 @@ def crash_at(step: int, *, survives: bool) -> tuple[bool, City]:
         log.enrol(device)
         task = city.start()
         for portion in range(3):
+            log.enrol(device_in(2, portion))
             for _ in range(2):
                 log.read(1, [device.read()])
             await asyncio.sleep(5)
@@ -379,7 +383,7 @@ def crash_at(step: int, *, survives: bool) -> tuple[bool, City]:
                 city.clients = [Client(c.inner._signer, c.files) for c in city.clients]
                 task = city.start()
                 await asyncio.sleep(5)
-            assert city.published().size == 4 + 2 * portion
+            assert city.published().size == 5 + 3 * portion
         task.cancel()
 
     run(main())
@@ -387,8 +391,11 @@ def crash_at(step: int, *, survives: bool) -> tuple[bool, City]:
 
 
 @pytest.mark.parametrize("survives", [False, True])
-def test_after_a_crash_at_any_step_of_writing_the_files_are_the_same(survives: bool) -> None:
+def test_after_a_crash_at_any_step_of_writing_the_files_are_the_same(
+    survives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before, within and after every write of publisher and witnesses: files and state end alike."""
+    monkeypatch.setattr(publisher, "SNAPSHOT_EVERY", 2)
     _, calm = crash_at(10**6, survives=survives)
     step, reached = 0, True
     while reached:
@@ -398,6 +405,38 @@ def test_after_a_crash_at_any_step_of_writing_the_files_are_the_same(survives: b
         assert {path: city.files.files.get(path) for path in calm.files.files} == calm.files.files
         assert list(LogCheck(city.files.read, POLICY, AUTHORITIES).run()) == []
     assert step > 50
+    assert decode_registry(calm.files.files["registry"]).blocks == 4
+
+
+def test_the_registry_is_published_with_every_so_many_of_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was then, also where several blocks came at once; a restart needs no body from before it."""
+    monkeypatch.setattr(publisher, "SNAPSHOT_EVERY", 3)
+
+    async def test(city: City) -> None:
+        log, expected = PlacedLog(city.bus), Registry()
+        for number in range(8):
+            log.enrol(device_in(1, number))
+            if number < 6:
+                expected.load_block([b"manifest", *log.leaves[-1]], ())
+        task = city.start()
+        await asyncio.sleep(1)
+        task.cancel()
+        assert city.files.files["registry"] == encode_registry(expected)
+        for height in range(6):
+            del city.files.files[block_path(0, height)]
+        task = city.start()
+        await asyncio.sleep(1)
+        for number in (8, 9):
+            log.enrol(device_in(1, number))
+        await asyncio.sleep(1)
+        assert failure(task) is None
+        assert city.published().size == len(log.entries)
+        for leaves in log.leaves[7:10]:
+            expected.load_block([b"manifest", *leaves], ())
+        assert city.files.files["registry"] == encode_registry(expected)
+        task.cancel()
+
+    with_city(test)
 
 
 def test_the_state_names_size_root_and_place() -> None:
