@@ -5,19 +5,21 @@ span, and to write them. What is made here is checked by whoever verifies it.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
-from pipeline.log.block import SignedBlock, decode_body, encode_body, open_body, parse_signed_block
+from pipeline.identity.records import KeyRecord
+from pipeline.log.block import SignedBlock, open_body, parse_signed_block
 from pipeline.log.checkpoint import open_checkpoint
 from pipeline.log.genesis import parse_genesis
 from pipeline.log.manifest import Manifest, decode_manifest
-from pipeline.log.merkle import hash_leaf
+from pipeline.log.merkle import BlockTree, hash_leaf, inclusion_path_at
 from pipeline.log.multiproof import gap_hashes, prove_leaves
 from pipeline.log.policy import Policy
 from pipeline.log.tiles import CHECKPOINT_PATH, TILE_WIDTH, ReadFile, TileReader, block_path
+from pipeline.verify.equivocation import Equivocation, LogPlace, make_equivocation
 from pipeline.verify.evidence import (
     ADMISSION,
     BLOCK,
@@ -37,13 +39,14 @@ from pipeline.verify.evidence import (
 from pipeline.verify.frames import FrameWriter, Write
 from pipeline.verify.query import Query
 from pipeline.verify.registry_reader import RegistryReader
-from pipeline.verify.signer import KeyStatus
+from pipeline.verify.signer import KeyStatus, Path
 from pipeline.wire.errors import MissingError, UnavailableError
 from pipeline.wire.senml import decode_pack, pack_times_us, time_us
 from pipeline.wire.statement import CONTENT_SENML, Statement, StatementParser, shard_of
 
 SEARCHED_MAX = 16  # Names that a body is searched for before it is taken apart.
 
+Identity = tuple[str, int, int]  # (issuer, epoch, sequence)
 Position = tuple[int, int]  # (epoch, sequence), ordered as a signer's life runs.
 Progress = Callable[[int, int], None]
 
@@ -148,6 +151,7 @@ class _Block(NamedTuple):
     block: SignedBlock
     manifest: Manifest
     leaves: list[bytes]
+    tree: BlockTree
 
 
 class Collector:
@@ -194,20 +198,70 @@ class Collector:
         writer.add(END, b"".join(gap_hashes(after, self.size, self.size, self._tiles.read_hash)))
         writer.close()
 
+    def find_equivocations(
+        self, query: Query, progress: Progress = lambda _done, _size: None
+    ) -> Iterator[Equivocation]:
+        """Yield evidence for each place where the log keeps a second statement of a signer asked for.
+
+        Raises:
+            MissingError: A body is missing.
+            VerificationError: A file is damaged, or a statement's key is in no registry.
+        """
+        twice = self._find_twice(query, lambda done, size: progress(done, 2 * size))
+        first: dict[Identity, tuple[_Block, int]] = {}
+        issuers = {issuer for issuer, *_ in twice}
+        later = self._blocks(issuers, lambda done, size: progress(size + done, 2 * size)) if twice else ()
+        keys = _Keys(self._read, self._shards)
+        for block in later:
+            for leaf, raw in enumerate(block.leaves[1:], 1):
+                statement = self._parser.parse(raw)
+                identity = statement.issuer, statement.epoch, statement.sequence
+                if identity in twice and identity not in first:
+                    first[identity] = block, leaf
+                elif identity in twice:
+                    enrolment, rotations = keys.history(block.manifest, statement)
+                    earlier, earlier_leaf = first[identity]
+                    yield make_equivocation(
+                        earlier.leaves[earlier_leaf],
+                        raw,
+                        places=(self._place(earlier, earlier_leaf), self._place(block, leaf)),
+                        enrolment=enrolment,
+                        rotations=rotations,
+                        checkpoint=self._note,
+                    )
+
+    def _find_twice(self, query: Query, progress: Progress) -> set[Identity]:
+        """Return the identities with more than one statement, of signers that the query asks for."""
+        found: set[Identity] = set()
+        keys = _Keys(self._read, self._shards)
+        for block in self._blocks(query.devices, progress):
+            for leaf in block.manifest.equivocations:
+                statement = self._parser.parse(block.leaves[leaf])
+                if query.wants_signer(statement.issuer, keys.find(block.manifest, statement).area):
+                    found.add((statement.issuer, statement.epoch, statement.sequence))
+        return found
+
+    def _place(self, block: _Block, leaf: int) -> LogPlace:
+        in_log = inclusion_path_at(block.entry, self.size, self._tiles.read_hash)
+        return LogPlace(
+            Path(leaf, block.tree.size, block.tree.path(leaf)),
+            block.leaves[0],
+            block.block.raw,
+            Path(block.entry, self.size, in_log),
+        )
+
     # What is wanted
 
     def _find(self, query: Query, progress: Progress) -> dict[str, _Life]:
         """Return the signers that the query asks for, and where the span lies in each one's life."""
         lives: dict[str, _Life] = {}
-        registries = {shard: RegistryReader(self._read) for shard in range(1, self._shards)}
+        keys = _Keys(self._read, self._shards)
         for block in self._blocks(query.devices, progress):
-            registry = registries[block.manifest.shard]
-            registry.go_to(block.manifest)
             for raw in block.leaves[1:]:
                 statement = self._parser.parse(raw)
                 if query.devices and statement.issuer not in query.devices:
                     continue
-                if query.areas and registry.find(statement).area not in query.areas:
+                if query.areas and keys.find(block.manifest, statement).area not in query.areas:
                     continue
                 if statement.content_type == CONTENT_SENML:
                     _note(lives.setdefault(statement.issuer, _Life()), statement, query)
@@ -227,8 +281,8 @@ class Collector:
                 if body is None:
                     raise MissingError(path)
                 if not names or any(name in body for name in names):
-                    leaves = decode_body(body)
-                    yield _Block(entry, block, decode_manifest(leaves[0]), leaves)
+                    leaves, tree = open_body(block, body)
+                    yield _Block(entry, block, decode_manifest(leaves[0]), leaves, tree)
             progress(min((bundle + 1) * TILE_WIDTH, self.size), self.size)
 
     # What is written
@@ -251,12 +305,12 @@ class Collector:
                     chosen.append((leaf, statement))
             if not chosen:
                 continue
-            leaves, tree = open_body(block.block, encode_body(block.leaves))
+            leaves = block.leaves
             for _, statement in chosen:
                 keys.show(block.manifest, statement)
             places = [leaf for leaf, _ in chosen]
             hashes = gap_hashes(after, block.entry, self.size, self._tiles.read_hash)
-            hashes += prove_leaves(tree, [0, *places])
+            hashes += prove_leaves(block.tree, [0, *places])
             frame = BlockFrame(
                 block.entry, block.block.signature, leaves[0], [(at, leaves[at]) for at in places], hashes
             )
@@ -265,19 +319,39 @@ class Collector:
         return after
 
 
+class _Keys:
+    """Looks keys up in the registry states that blocks name; each shard names them in their order."""
+
+    def __init__(self, read: ReadFile, shards: int) -> None:
+        self._registries = [RegistryReader(read) for _ in range(shards)]
+
+    def at(self, manifest: Manifest) -> RegistryReader:
+        """Return the registry in the state that a block names."""
+        registry = self._registries[manifest.shard]
+        registry.go_to(manifest)
+        return registry
+
+    def find(self, manifest: Manifest, statement: Statement) -> KeyRecord:
+        """Return the key that a statement in such a block names."""
+        return self.at(manifest).find(statement)
+
+    def history(self, manifest: Manifest, statement: Statement) -> tuple[bytes, Sequence[bytes]]:
+        """Return how the signer of a statement in such a block came by its key."""
+        registry = self.at(manifest)
+        return registry.history(registry.find(statement))
+
+
 class _KeyWriter:
     """Writes the keys that statements need, unless the verifier still remembers them."""
 
     def __init__(self, read: ReadFile, shards: int, writer: FrameWriter) -> None:
         self._writer = writer
-        # Each shard names the registry's states in their order.
-        self._registries = [RegistryReader(read) for _ in range(shards)]
+        self._keys = _Keys(read, shards)
         self._shown: dict[tuple[bytes, str, bytes], None] = {}
 
     def show(self, manifest: Manifest, statement: Statement) -> None:
         """Write the key of a statement in such a block, and what lets it in where the key alone does not."""
-        registry, root = self._registries[manifest.shard], manifest.registry_root
-        registry.go_to(manifest)
+        registry, root = self._keys.at(manifest), manifest.registry_root
         key = registry.find(statement)
         if (root, *key.place) not in self._shown:
             enrolment, rotations = registry.history(key)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.identity.authorities import Authorities
-from pipeline.log.block import SignedBlock, parse_signed_block
+from pipeline.log.block import SignedBlock
 from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
-from pipeline.log.manifest import Manifest, decode_manifest
-from pipeline.log.merkle import check_inclusion, hash_leaf
+from pipeline.log.manifest import Manifest
+from pipeline.log.merkle import hash_leaf
 from pipeline.log.policy import Policy
 from pipeline.verify.bounds import check_arrival
+from pipeline.verify.place import check_entry, check_leaf, check_manifest
 from pipeline.verify.signer import (
     KeyStatus,
     Path,
@@ -221,32 +222,19 @@ class PointCheck:
         )
 
     def _check_entry(self) -> str:
-        path, checkpoint = self._proof.in_log, self._opened.checkpoint
-        if path.size != checkpoint.size:
-            raise VerificationError(Reason.SIZE_ORDER, "the path in the log is for another size")
-        leaf_hash = hash_leaf(self._proof.signed_block)
-        check_inclusion(leaf_hash, path.index, path.size, path.hashes, checkpoint.root)
-        return f"entry {path.index}"
+        check_entry(self._proof.signed_block, self._proof.in_log, self._opened)
+        return f"entry {self._proof.in_log.index}"
 
     def _check_manifest(self) -> str:
-        # The entry's own signature need not be checked: it is in the log, byte for byte.
-        self._block = parse_signed_block(self._proof.signed_block)
-        if self._block.origin != self._opened.checkpoint.origin:
-            raise VerificationError(Reason.CHECKPOINT_ORIGIN, self._block.origin)
-        if hash_leaf(self._proof.manifest) != self._block.manifest_hash:
-            raise VerificationError(Reason.MANIFEST_MISMATCH)
-        self._manifest = decode_manifest(self._proof.manifest)
-        if (self._manifest.shard, self._manifest.height) != (self._block.shard, self._block.height):
-            raise VerificationError(Reason.BLOCK_HEIGHT, "manifest and entry name different blocks")
+        self._block, self._manifest = check_manifest(
+            self._proof.manifest, self._proof.signed_block, self._opened
+        )
         check_arrival(self._manifest, self._opened, self._authorities.bounds_s["cosign_delay_s"])
         return f"shard {self._manifest.shard}, height {self._manifest.height}"
 
     def _check_leaf(self) -> str:
         path = self._proof.in_block
-        if path.size != self._manifest.accepted + 1:
-            raise VerificationError(Reason.BLOCK_COUNTS, "the path in the block is for another size")
-        leaf_hash = hash_leaf(self._proof.statement)
-        check_inclusion(leaf_hash, path.index, path.size, path.hashes, self._block.root)
+        check_leaf(self._proof.statement, path, self._block, self._manifest)
         if path.index in self._manifest.equivocations:
             raise VerificationError(Reason.EQUIVOCATION, "the log keeps it as evidence, not as a reading")
         return f"leaf {path.index} of {path.size}"
