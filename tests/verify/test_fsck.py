@@ -14,10 +14,12 @@ from pipeline.log.genesis import sign_genesis
 from pipeline.log.manifest import Manifest, encode_manifest
 from pipeline.log.merkle import hash_leaves, root_of
 from pipeline.log.tiles import TileAppender
-from pipeline.verify.fsck import LogCheck, Tally
+from pipeline.verify.entries import Tally
+from pipeline.verify.fsck import LogCheck
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import encode_pack
+from tests.support.changes import NEW, admit, revoke, rotate
 from tests.support.city import (
     AUTHORITIES,
     LOG,
@@ -535,6 +537,113 @@ def test_an_equivocating_enrolment_that_took_effect_shows_in_the_root() -> None:
     log.add(1, [log.devices[0].read()])
     log.publish()
     assert found(log.files) == [("block/1/001", "block_registry")]
+
+
+KEYS: dict[str, tuple[Forge, Places]] = {
+    "an enrolment that its key never asked for": (
+        registry(
+            lambda _: [enrol(device_in(1, 5), 9, about=enrolment(device_in(1, 5), possession=bytes(64)))]
+        ),
+        [("block/0/001 leaf 1", "possession_invalid")],
+    ),
+    "a rotation that the old key did not sign": (
+        registry(lambda log: [rotate(log.devices[0], asked="https://x.example/", sequence=9)]),
+        [("block/0/001 leaf 1", "rotation_signature")],
+    ),
+    "a revocation of nobody's key": (
+        registry(lambda _: [revoke(device_in(1, 5), sequence=9)]),
+        [("block/0/001 leaf 1", "key_unknown")],
+    ),
+    "an admission for nobody": (
+        registry(lambda _: [admit(device_in(1, 5), b"x", sequence=9)]),
+        [("block/0/001 leaf 1", "key_unknown")],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", KEYS)
+def test_what_authorities_could_not_have_stated_is_named(what: str) -> None:
+    """By its own reason, at its own leaf, and nothing after it."""
+    forge, expected = KEYS[what]
+    assert forged(forge) == expected
+
+
+def revoked(log: Log, **fields: Any) -> Device:
+    """Revoke the first device's key, as it must be."""
+    manifest = log.add(0, raws := [revoke(log.devices[0], sequence=20)], **fields)
+    log.registry.load_block([encode_manifest(manifest), *raws], ())
+    return log.devices[0]
+
+
+def test_a_statement_of_a_revoked_key_is_named() -> None:
+    """A hidden revocation: the operator took the key's statement in after it all the same."""
+    log = Log().begin()
+    log.add(1, [revoked(log).read()])
+    log.publish()
+    assert found(log.files) == [("block/1/001 leaf 1", "key_revoked")]
+
+
+def test_a_block_may_name_the_state_before_a_revocation() -> None:
+    """Blocks are checked against the state that they name: within the bound that is no fault."""
+    log = Log().begin()
+    before: dict[str, Any] = {"registry_blocks": log.registry.blocks, "registry_root": log.registry.root}
+    device = revoked(log)
+    log.add(1, [device.read()], arrival_last_ms=NOW_MS + 60_000, **before)
+    log.publish()
+    assert found(log.files) == []
+
+
+def test_a_stale_registry_is_named() -> None:
+    """And not for longer: a city that goes on not to know of a revocation breaks its own bound."""
+    log = Log().begin()
+    before: dict[str, Any] = {"registry_blocks": log.registry.blocks, "registry_root": log.registry.root}
+    device = revoked(log)
+    log.add(1, [device.read()], arrival_last_ms=NOW_MS + 60_001, **before)
+    log.publish()
+    assert found(log.files) == [("block/1/001", "registry_lag")]
+
+
+def test_a_revocation_that_is_left_out_shows_in_the_root() -> None:
+    """A registry that the operator keeps free of it is another registry from there on."""
+    log = Log().begin()
+    log.add(0, [revoke(log.devices[0], sequence=20)])
+    log.registry.close_block()
+    log.add(1, [log.devices[0].read()])
+    log.publish()
+    assert found(log.files) == [("block/1/001", "block_registry")]
+
+
+def test_keys_sign_their_spans_and_admitted_statements_are_no_finding() -> None:
+    """A rotation with its backlog, a revocation with what was admitted in spite of it."""
+    log = Log().begin()
+    device, late = log.devices[0], device_in(1).read(sequence=3)
+    log.enrol(rotate(device, starts=(1, 4), sequence=20))
+    device.signer = NEW
+    log.add(1, [device_in(1).read(sequence=1), device.read(sequence=4)])
+    log.enrol(revoke(device, device_in(1).signer, sequence=21))
+    log.enrol(admit(device, late, sequence=22))
+    log.add(1, [late, device.read(sequence=5)])
+    log.add(1, [device_in(1).read(sequence=2), device.read(sequence=0, epoch=0)])
+    log.publish()
+    assert found(log.files) == [("block/1/003 leaf 1", "key_revoked"), ("block/1/003 leaf 2", "key_span")]
+
+
+def test_a_sensor_signs_no_finding_and_an_auditor_no_reading() -> None:
+    """Each kind and role its content types."""
+    log, auditor, content = Log().begin(), device_in(1, 5), "application/vnd.cityproof.finding+cbor"
+    role: dict[str, Any] = dict.fromkeys(
+        ("longitude", "latitude", "height_m", "accuracy", "calibrated_until_s")
+    )
+    log.enrol(enrol(auditor, 20, about=enrolment(auditor, kind="auditor", **role)))
+    finding = auditor.read(content_type=content, payload=b"\xa0")
+    log.add(1, [finding, auditor.read(), log.devices[0].read(content_type=content, payload=b"\xa0")])
+    log.add(1, [auditor.read(content_type=content, payload=b"\xbf\xff")])
+    log.publish()
+    assert found(log.files) == [
+        ("block/1/001 leaf 2", "statement_content_type"),
+        ("block/1/001 leaf 3", "statement_content_type"),
+        ("block/1/002 leaf 1", "cbor_indefinite"),
+    ]
 
 
 ENTRIES: dict[str, tuple[Forge, Places]] = {

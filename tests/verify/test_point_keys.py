@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import cbor2
 import pytest
 
 from pipeline.verify.point import PointProof, VerifiedPoint, encode_proof, parse_proof, verify_point
 from pipeline.verify.prove import LEAVES_PER_ENTRY, Prover
+from pipeline.verify.registry_reader import RegistryReader
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.reasons import Reason
@@ -274,14 +276,8 @@ def forged(stated: list[bytes], raw: bytes, **block: Any) -> bytes:
     log.add(1, [raw], **block)
     log.publish()
     at_us = FIRST_US + cbor2.loads(cbor2.loads(raw).value[0])[-70001][1] * 60_000_000
-    return PatientProver(log.files.get, POLICY).prove(2 * LEAVES_PER_ENTRY + 1, "no2", at_us)
-
-
-class PatientProver(Prover):
-    """A prover that makes a proof even of what nothing admits."""
-
-    def _admission(self, *_: Any) -> None:
-        return None
+    with patch.object(RegistryReader, "admission", lambda *_: None):  # Ours would make no such proof.
+        return Prover(log.files.get, POLICY).prove(2 * LEAVES_PER_ENTRY + 1, "no2", at_us)
 
 
 FORGED: dict[str, tuple[Callable[[], bytes], Reason]] = {
@@ -331,8 +327,9 @@ FORGED: dict[str, tuple[Callable[[], bytes], Reason]] = {
 def test_what_an_operator_takes_in_all_the_same_is_no_evidence(what: str) -> None:
     """Cosigned and included, and still refused by its own reason."""
     make, reason = FORGED[what]
+    data = make()
     with pytest.raises(VerificationError) as refused:
-        judge(make())
+        judge(data)
     assert refused.value.reason is reason
 
 
