@@ -123,6 +123,35 @@ def fsck(
     raise typer.Exit(run(question, as_json=as_json))
 
 
+@app.command(
+    epilog="Example: cityproof monitor demo/latest --once; "
+    "cityproof monitor https://log.city.example --auditor-token-file token --policy policy.txt"
+)
+def monitor(
+    log: Log = str(LATEST),
+    policy: Policy = None,
+    authorities: Authorities = None,
+    auditor_token_file: AuditorToken = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Where it remembers; default: monitor/ in the folder, or here.")
+    ] = None,
+    once: Annotated[bool, typer.Option(help="Check what is new, and end.")] = False,
+    interval_s: Annotated[float, typer.Option(min=0.1, help="How often it looks.")] = 5.0,
+    gap_s: Annotated[float, typer.Option(min=0, help="How long a statement may stay away.")] = 60.0,
+    skew_s: Annotated[float, typer.Option(min=0, help="How far clocks and arrival may be apart.")] = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a log and report what is wrong. Exit 0: in order; 1: something was reported; 2: not checked."""
+    import uvloop
+
+    from pipeline.commands.monitor import Question, run
+    from pipeline.verify.monitor import Patience
+
+    patience = Patience(gap_s=gap_s, skew_s=skew_s)
+    question = Question(log, policy, authorities, auditor_token_file, state, once, interval_s, patience)
+    raise typer.Exit(uvloop.run(run(question, as_json=as_json)))
+
+
 @app.command(epilog="Example: cityproof audit demo/latest")
 def audit(directory: FolderArgument = LATEST, as_json: AsJson = False) -> None:
     """Compare every stored point with what its device signed. Exit 0: all agree; 1: some do not."""

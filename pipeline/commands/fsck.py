@@ -71,9 +71,10 @@ def _progress(*, shown: bool) -> Iterator[Progress]:
     if not shown or find_spec("rich") is None:
         yield lambda _done, _size: None
         return
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("entries", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("fsck", total=None)
         yield lambda done, size: progress.update(task, completed=done, total=size)

@@ -96,6 +96,7 @@ class ExaminingProcesses:
         stack.callback(process.join)
         stack.callback(process.terminate)
         stack.enter_context(closing(ours))
+        assert isinstance(ours, Connection), "what a pipe's ends are, but on Windows"
         return _Worker(process, ours)
 
 

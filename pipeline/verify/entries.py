@@ -7,7 +7,7 @@ and `finish`, in the log's order again, holds it against what came before.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.changes import check_change
@@ -31,6 +31,7 @@ from pipeline.verify.examine import (
     fault_of,
     reread,
 )
+from pipeline.wire.cbor import decode, encode
 from pipeline.wire.errors import MissingError, VerificationError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.statement import Statement, parse_statement
@@ -148,9 +149,44 @@ class EntryCheck:
         self._topic_id: bytes | None = None
         self.tally = Tally()
 
-    def examine(self, jobs: Iterable[Job]) -> Iterator[Job]:
+    def to_bytes(self) -> bytes:
+        """Encode where the check stands, all but the registry: that follows from the jobs' updates."""
+        shards = [self._registry_shard, *(shard for _, shard in sorted(self._shards.items()))]
+        return encode(
+            [
+                self._shard_count or 0,
+                self._topic_id or b"",
+                [self._bundle_lost, self._registry_lost],
+                [self.tally.blocks, self.tally.statements],
+                [_shard_fields(shard) for shard in shards],
+            ]
+        )
+
+    def restore(self, state: bytes, updates: Iterable[RegistryUpdate]) -> None:
+        """Go on where `to_bytes` was called, with all updates of the registry until then.
+
+        Raises:
+            VerificationError: CBOR_*, where the bytes are not whole.
+        """
+        fields: Any = decode(state, size_max=len(state))
+        shard_count, topic_id, lost, tally, shards = fields
+        self._shard_count, self._topic_id = shard_count or None, topic_id or None
+        self._bundle_lost, self._registry_lost = lost
+        self.tally.blocks, self.tally.statements = tally
+        self._registry_shard, *rest = (_shard_of(row) for row in shards)
+        self._shards = {shard.number: shard for shard in rest}
+        for update in updates:
+            self._registry.load_block(update.leaves, update.skip)
+            self._lag.add(decode_manifest(update.leaves[0]))
+
+    def missing(self, shard: int, issuer: str, epoch: int) -> list[tuple[int, int]]:
+        """Return which sequences of a signer's epoch are not there, as pairs of first and last."""
+        sequences = self._shards[shard].signers.epochs(issuer).get(epoch)
+        return sequences.missing if sequences else []
+
+    def examine(self, jobs: Iterable[Job], *, with_times: bool = False) -> Iterator[Job]:
         """Examine every job in turn, in this process."""
-        examiner = Examiner(self._read, self._registry)
+        examiner = Examiner(self._read, self._registry, with_times=with_times)
         for job in jobs:
             if job.task is not None:
                 job.examined = examiner.examine(job.task)
@@ -304,6 +340,18 @@ class EntryCheck:
                 shard.check_place(identity, hashes[at : at + HASH_SIZE], evidence=leaf in evidence)
             except VerificationError as error:
                 examined.faults[leaf] = fault_of(error)
+
+
+def _shard_fields(shard: _Shard) -> list[object]:
+    tip = shard.tip
+    place = [tip.height, tip.root, tip.offset, tip.arrival_ms] if tip else []
+    return [shard.number, place, [shard.body_lost, shard.incomplete], shard.signers.to_bytes()]
+
+
+def _shard_of(row: Any) -> _Shard:
+    number, place, (body_lost, incomplete), signers = row
+    tip = ChainTip(*place) if place else None
+    return _Shard(number, tip, body_lost, incomplete, SignerSequences.from_bytes(signers))
 
 
 def check_equal(hashes: Sequence[bytes], expected: Sequence[bytes] | None, what: str) -> None:

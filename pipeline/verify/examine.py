@@ -17,7 +17,8 @@ from pipeline.log.tiles import ReadFile
 from pipeline.wire.errors import MissingError, VerificationError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.roles import check_content
-from pipeline.wire.statement import Statement, StatementParser, shard_of, verify_statement
+from pipeline.wire.senml import decode_pack
+from pipeline.wire.statement import CONTENT_SENML, Statement, StatementParser, shard_of, verify_statement
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class Examined:
         identities: Of leaf 1 and all behind it; None where a statement does not parse.
         hashes: Their leaf hashes, 32 bytes each, joined.
         faults: Leaf -> the first thing that is wrong with its statement alone.
+        newest_s: Where it was asked for, the time of each reading's newest record; 0 where there is none.
     """
 
     fault: Fault | None = None
@@ -76,6 +78,7 @@ class Examined:
     identities: list[Identity | None] = field(default_factory=list[Identity | None])
     hashes: bytes = b""
     faults: dict[int, Fault] = field(default_factory=dict[int, Fault])
+    newest_s: list[float] = field(default_factory=list[float])
 
 
 class Examiner:
@@ -84,9 +87,11 @@ class Examiner:
     Args:
         read: Path -> the file's bytes, or None where it is missing.
         registry: The keys; someone else's to change, or a copy that `update` keeps up to date.
+        with_times: Whether to say how new the readings are.
     """
 
-    def __init__(self, read: ReadFile, registry: Registry) -> None:
+    def __init__(self, read: ReadFile, registry: Registry, *, with_times: bool = False) -> None:
+        self._with_times = with_times
         self._read = read
         self._registry = registry
         self._parse = StatementParser().parse
@@ -113,6 +118,7 @@ class Examiner:
             identities=[s and Identity(s.issuer, s.epoch, s.sequence) for s in statements],
             hashes=b"".join(tree.levels[0][1:]),
             faults=faults,
+            newest_s=[_newest_s(s) for s in statements] if self._with_times else [],
         )
 
     def _parse_all(self, leaves: Sequence[bytes]) -> tuple[list[Statement | None], dict[int, Fault]]:
@@ -163,6 +169,16 @@ class Examiner:
         if task.registry_lost or not known:
             return self._registry.find(statement.issuer, statement.kid)
         return self._registry.check_key(statement, manifest.arrival_last_ms, manifest.registry_blocks)
+
+
+def _newest_s(statement: Statement | None) -> float:
+    """Return the time of a reading's newest record, POSIX seconds; 0 where it is none, or a broken one."""
+    if statement is None or statement.content_type != CONTENT_SENML:
+        return 0.0
+    try:
+        return max(record.time_s for record in decode_pack(statement.payload, statement.issuer))
+    except VerificationError:
+        return 0.0
 
 
 def reread(load: Callable[[], T]) -> T:
