@@ -2,11 +2,12 @@
 
 import asyncio
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.commands.verify import load_policy
 from pipeline.edges.clock import SystemClock
-from pipeline.edges.files import LocalFiles
+from pipeline.edges.files import LocalFiles, held_folder
 from pipeline.edges.http_server import serve, witness_app
 from pipeline.edges.keyfile import load_or_create_key
 from pipeline.log.note import TYPE_COSIGNATURE, NoteSigner, encode_vkey, is_name
@@ -20,9 +21,15 @@ async def run(directory: Path, guard: Path, name: str, policy: Path, host: str, 
         remedy = "Use a URL without its scheme: eeb.example/witness"
         raise InputError("--name", f"{name!r} is no key name", remedy)
     logs = {key.name: key for key in load_policy(policy).logs}
-    state = LocalFiles(directory / "state")
-    signer = NoteSigner(name, load_or_create_key(directory / "witness.key", name))
-    witness = Witness(signer, logs, state, LocalFiles(guard), SystemClock())
+    state = directory / "state"
+    # Two witnesses on one memory would each know half of what was cosigned.
+    with held_folder(state), held_folder(guard):
+        signer = NoteSigner(name, load_or_create_key(directory / "witness.key", name))
+        witness = Witness(signer, logs, LocalFiles(state), LocalFiles(guard), SystemClock())
+        return await _serve(witness, signer, logs, host, port)
+
+
+async def _serve(witness: Witness, signer: NoteSigner, logs: Iterable[str], host: str, port: int) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,9 +1,10 @@
 """Files of the published log: whole files, written durably or not at all."""
 
 import asyncio
+import fcntl
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,7 @@ from pipeline.wire.errors import InputError, UnavailableError
 DRAFTS = (
     ".drafts"  # One folder for all temporary files: what a crash leaves is found without walking the archive.
 )
+LOCK = ".lock"
 
 
 class LocalFiles:
@@ -120,6 +122,30 @@ class LocalFiles:
             folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
         self._folders.add(folder)
+
+
+@contextmanager
+def held_folder(root: Path) -> Generator[None]:
+    """Make a folder and hold it, so that no other process does, until the context or this process ends.
+
+    To be entered before the folder is opened as `LocalFiles`, which drops drafts of whoever came before.
+
+    Raises:
+        InputError: Another process holds it, or it cannot be made.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        problem = f"cannot be used: {error.strerror}"
+        raise InputError(str(root), problem, "Name a folder that you may write.") from error
+    with os.fdopen(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # Gone with the process, however it ends.
+        except BlockingIOError as error:
+            problem = "another process is using this folder"
+            raise InputError(str(root), problem, "Stop the other, or name another folder.") from error
+        yield
 
 
 def write_synced(path: Path, data: bytes, mode: int) -> None:

@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 
-from pipeline.edges.files import DRAFTS, LocalFiles, write_synced
+from pipeline.edges.files import DRAFTS, LocalFiles, held_folder, write_synced
 from pipeline.ports import Files
 from pipeline.wire.errors import InputError, UnavailableError
 
@@ -164,3 +164,22 @@ def test_a_file_is_written_to_its_end(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "x").read_bytes() == data
     with pytest.raises(FileExistsError):
         write_synced(tmp_path / "x", b"", 0o600)
+
+
+def test_a_folder_is_held_by_one_only(tmp_path: Path) -> None:
+    """The second is told so, and nothing of the first's is touched; afterwards it is free again."""
+    with (
+        held_folder(tmp_path / "state"),
+        pytest.raises(InputError, match="another process is using"),
+        held_folder(tmp_path / "state"),
+    ):
+        raise AssertionError("held twice")
+    with held_folder(tmp_path / "state"):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_not_held(tmp_path: Path) -> None:
+    """A file stands in its place."""
+    (tmp_path / "state").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be used"), held_folder(tmp_path / "state"):
+        raise AssertionError("held")
