@@ -15,6 +15,7 @@ DRAFTS = (
     ".drafts"  # One folder for all temporary files: what a crash leaves is found without walking the archive.
 )
 LOCK = ".lock"
+FOLDERS_KEPT = 4096
 
 
 class LocalFiles:
@@ -29,7 +30,7 @@ class LocalFiles:
         self._root = root
         self._drafts = root / DRAFTS
         self._numbers = count()
-        self._folders: set[Path] = set()  # Known to exist, durably.
+        self._folders: set[Path] = set()  # Known to exist, durably; some of them.
         try:
             self._make_folder(self._drafts)
             for stale in self._drafts.iterdir():
@@ -121,6 +122,8 @@ class LocalFiles:
             self._make_folder(folder.parent)
             folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
+        if len(self._folders) >= FOLDERS_KEPT:  # There are as many as the log is long, and few are in use.
+            self._folders.clear()
         self._folders.add(folder)
 
 

@@ -101,11 +101,12 @@ class Database:
     async def close(self) -> None:
         """Let the writes under way end, then close."""
         self._closed = True
-        if self._thread is not None:
-            self._requests.put(None)
-            await asyncio.to_thread(self._thread.join)
         await asyncio.to_thread(self._read_pool.shutdown)
         self._reader.close()
+        if self._thread is not None:
+            # The writer is the last to close, which empties the WAL: the next start need not read it again.
+            self._requests.put(None)
+            await asyncio.to_thread(self._thread.join)
 
     def _write_loop(self, connection: Connection) -> None:
         try:

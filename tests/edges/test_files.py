@@ -7,6 +7,7 @@ from typing import Self
 
 import pytest
 
+from pipeline.edges import files as edge
 from pipeline.edges.files import DRAFTS, LocalFiles, held_folder, write_synced
 from pipeline.ports import Files
 from pipeline.wire.errors import InputError, UnavailableError
@@ -183,3 +184,14 @@ def test_a_folder_that_cannot_be_made_is_not_held(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"")
     with pytest.raises(InputError, match="cannot be used"), held_folder(tmp_path / "state"):
         raise AssertionError("held")
+
+
+async def test_folders_are_not_remembered_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log has ever more of them; what was forgotten is there all the same."""
+    monkeypatch.setattr(edge, "FOLDERS_KEPT", 3)
+    files = LocalFiles(tmp_path)
+    for number in range(9):
+        for again in range(2):
+            await files.write(f"block/x00{number}/00{again}", b"body")
+        assert len(files._folders) <= 3
+    assert all(files.read(f"block/x00{number}/001") for number in range(9))

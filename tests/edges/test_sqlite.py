@@ -141,6 +141,14 @@ async def test_closing_lets_writes_under_way_end(tmp_path: Path) -> None:
         assert len(await again.read(names)) == 100
 
 
+async def test_a_clean_end_leaves_nothing_to_be_read_again(tmp_path: Path) -> None:
+    """All of the WAL is in the database by then, so that the next start reads what it asks for only."""
+    async with open_database(tmp_path / "x.db", SCHEMA) as database:
+        await database.write("test", insert("a"))
+        assert await database.read(names) == ["a"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.db", "x.db.lock"]
+
+
 async def test_a_full_disk_is_said_and_gets_over(tmp_path: Path) -> None:
     """Writes fail while there is no room, changing nothing; with room again they succeed."""
 
