@@ -163,6 +163,7 @@ class Reason(StrEnum):
         "Not evidence of an equivocation: two statements, and who enrolled their key.",
     )
     EQUIVOCATION_NONE = "equivocation_none", "The two statements do not contradict one another."
+    FINDING_SHAPE = "finding_shape", "A finding lacks a field, or has one of the wrong type or range."
     POINT_ALTERED = "point_altered", "The stored value is not the signed one."
     POINT_UNEXPECTED = "point_unexpected", "A stored point has no record in the log."
     POINT_MISSING = "point_missing", "A record in the log has no stored point."

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pipeline.wire import cbor
 from pipeline.wire.errors import VerificationError
+from pipeline.wire.finding import decode_finding
 from pipeline.wire.quantities import KINDS
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import check_pack
@@ -29,11 +29,11 @@ def check_content(statement: Statement, kind: str) -> None:
     """Check that a signer of this kind may sign such content, and that the content is such.
 
     Raises:
-        VerificationError: STATEMENT_CONTENT_TYPE; CBOR_*, PACK_*.
+        VerificationError: STATEMENT_CONTENT_TYPE; CBOR_*, PACK_*, FINDING_SHAPE.
     """
     if statement.content_type not in CONTENT_TYPES[kind]:
         raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, f"{statement.content_type} by {kind}")
     if statement.content_type == CONTENT_SENML:
         check_pack(statement.payload, statement.issuer)
     else:
-        cbor.check(statement.payload)
+        decode_finding(statement.payload)
