@@ -18,6 +18,7 @@ from tests.interop import verifier
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
 LOG: Any = json.loads((VECTORS / "log.json").read_text(encoding="utf-8"))
 WIRE: Any = json.loads((VECTORS / "wire.json").read_text(encoding="utf-8"))
+REGISTRY: Any = json.loads((VECTORS / "registry.json").read_text(encoding="utf-8"))
 LOG_KEY = bytes.fromhex(LOG["keys"]["log"]["public_key"])
 ORIGIN = LOG["keys"]["log"]["origin"]
 
@@ -201,6 +202,29 @@ def test_a_point_proof_and_flipped_bits_of_it() -> None:
         except VerificationError as error:
             expected = error.reason.value
         assert reason == expected, f"bit {place}"
+
+
+def test_the_life_of_some_keys() -> None:
+    """Each of the authorities' statements is taken or refused; each state has its root and its outcomes."""
+    registry = verifier.Registry(verifier.parse_authorities(REGISTRY["authorities"].encode()))
+    outcomes = {case["blocks"]: case["reasons"] for case in REGISTRY["outcomes"]}
+    for case in REGISTRY["stated"]:
+        assert verifier.reason_of(registry.take, bytes.fromhex(case["bytes"])) == (case["reason"] or "")
+        assert registry.root().hex() == case["root"], case["name"]
+        for signed in REGISTRY["signed"]:
+            reason = verifier.reason_of(
+                registry.check_key, bytes.fromhex(signed["bytes"]), REGISTRY["arrival_ms"]
+            )
+            assert reason == (outcomes[case["blocks"]][signed["name"]] or ""), signed["name"]
+
+
+@pytest.mark.parametrize("case", REGISTRY["proofs"], ids=lambda case: case["name"])
+def test_proofs_of_keys_that_changed(case: dict[str, Any]) -> None:
+    """Valid, or refused for the same reason."""
+    policy = verifier.parse_policy(REGISTRY["policy"].encode())
+    authorities = verifier.parse_authorities(REGISTRY["authorities"].encode())
+    reason = verifier.reason_of(verifier.verify_point, bytes.fromhex(case["bytes"]), policy, authorities)
+    assert reason == (case["reason"] or "")
 
 
 def test_what_the_pages_leave_to_arithmetic() -> None:

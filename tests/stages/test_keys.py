@@ -19,7 +19,7 @@ from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.statement import CONTENT_FINDING
 from pipeline.wire.topics import BLOCKS, STATEMENTS
-from tests.support.changes import NEW, admit, revoke, rotate
+from tests.support.changes import FINDING, NEW, NOWHERE, admit, revoke, rotate
 from tests.support.city import (
     AUTHORITIES,
     NOW_MS,
@@ -104,16 +104,13 @@ def test_an_admitted_statement_is_let_in_when_it_comes_again_and_only_if_it_is_s
 
 def test_each_role_signs_its_own() -> None:
     """An auditor findings, a sensor readings, a reserved role nothing."""
-    role: dict[str, Any] = dict.fromkeys(
-        ("longitude", "latitude", "height_m", "accuracy", "calibrated_until_s")
-    )
     door, sensor, auditor, carrier = Door(), device(), device(1), device(2)
     door.state(
         enrol(sensor, 0),
-        enrol(auditor, 1, about=enrolment(auditor, kind="auditor", **role)),
-        enrol(carrier, 2, about=enrolment(carrier, kind="carrier", **role)),
+        enrol(auditor, 1, about=enrolment(auditor, kind="auditor", **NOWHERE)),
+        enrol(carrier, 2, about=enrolment(carrier, kind="carrier", **NOWHERE)),
     )
-    finding: dict[str, Any] = {"content_type": CONTENT_FINDING, "payload": b"\xa0"}
+    finding: dict[str, Any] = {"content_type": CONTENT_FINDING, "payload": FINDING}
     good = [sensor.read(), auditor.read(**finding)]
     wrong = [sensor.read(**finding), auditor.read(), carrier.read(), carrier.read(**finding)]
     assert outcome(door.take(*good, *wrong)) == (2, 0, {"statement_content_type": 4})
@@ -124,12 +121,9 @@ def test_each_role_signs_its_own() -> None:
 def test_a_finding_gives_no_points() -> None:
     """The projector passes over what is no reading."""
     log, auditor = PlacedLog(MemoryBus(city_topics(SHARDS))), device()
-    role: dict[str, Any] = dict.fromkeys(
-        ("longitude", "latitude", "height_m", "accuracy", "calibrated_until_s")
-    )
-    raws = [enrol(auditor, 0, about=enrolment(auditor, kind="auditor", **role))]
+    raws = [enrol(auditor, 0, about=enrolment(auditor, kind="auditor", **NOWHERE))]
     log.place(log.forged.enrol(*raws), raws)
-    manifest = log.read(1, [auditor.read(content_type=CONTENT_FINDING, payload=b"\xa0")])
+    manifest = log.read(1, [auditor.read(content_type=CONTENT_FINDING, payload=FINDING)])
     assert manifest.accepted == 1
     projection = Projection(AUTHORITIES)
     assert projection._points(log.leaves[-1][0], 0) == []

@@ -3,14 +3,34 @@
 from typing import Any
 
 from pipeline.wire.admission import Admission, encode_admission
+from pipeline.wire.finding import Finding, FoundPlace, encode_finding
 from pipeline.wire.keys import SeedSigner, key_id
+from pipeline.wire.reasons import Reason
 from pipeline.wire.revocation import Revocation, encode_revocation
 from pipeline.wire.rotation import encode_rotation, make_rotation
 from pipeline.wire.statement import CONTENT_ADMISSION, CONTENT_REVOCATION, CONTENT_ROTATION
-from tests.support.city import AUTHORITY_NAME, Device, enrol, leaf_hash, seed
+from tests.support.city import AUTHORITY_NAME, NOW_MS, Device, enrol, leaf_hash, seed
 
 NEW = SeedSigner(seed("new key"))
 STARTS = (1, 5)
+# What an enrolment for a role does not say.
+NOWHERE: dict[str, Any] = dict.fromkeys(
+    ("longitude", "latitude", "height_m", "accuracy", "calibrated_until_s")
+)
+FINDING = encode_finding(
+    Finding(
+        reason=Reason.POINT_ALTERED,
+        place=FoundPlace("urn:dev:ops:32473-air-1", "station-1", "no2", 1_800_000_000_000_000),
+        signed=20.25,
+        stored=2.0,
+        ref=(3, 1),
+        noticed_ms=NOW_MS,
+        unnoticed_ms=None,
+        size=8,
+        root=bytes(32),
+        credentials=("points.db",),
+    )
+)
 
 
 def rotate(

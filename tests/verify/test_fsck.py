@@ -19,7 +19,7 @@ from pipeline.verify.fsck import LogCheck
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import encode_pack
-from tests.support.changes import NEW, admit, revoke, rotate
+from tests.support.changes import FINDING, NEW, NOWHERE, admit, revoke, rotate
 from tests.support.city import (
     AUTHORITIES,
     LOG,
@@ -631,12 +631,9 @@ def test_keys_sign_their_spans_and_admitted_statements_are_no_finding() -> None:
 def test_a_sensor_signs_no_finding_and_an_auditor_no_reading() -> None:
     """Each kind and role its content types."""
     log, auditor, content = Log().begin(), device_in(1, 5), "application/vnd.cityproof.finding+cbor"
-    role: dict[str, Any] = dict.fromkeys(
-        ("longitude", "latitude", "height_m", "accuracy", "calibrated_until_s")
-    )
-    log.enrol(enrol(auditor, 20, about=enrolment(auditor, kind="auditor", **role)))
-    finding = auditor.read(content_type=content, payload=b"\xa0")
-    log.add(1, [finding, auditor.read(), log.devices[0].read(content_type=content, payload=b"\xa0")])
+    log.enrol(enrol(auditor, 20, about=enrolment(auditor, kind="auditor", **NOWHERE)))
+    finding = auditor.read(content_type=content, payload=FINDING)
+    log.add(1, [finding, auditor.read(), log.devices[0].read(content_type=content, payload=FINDING)])
     log.add(1, [auditor.read(content_type=content, payload=b"\xbf\xff")])
     log.publish()
     assert found(log.files) == [
