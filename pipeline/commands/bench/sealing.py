@@ -50,6 +50,7 @@ GOALS = {
 
 Clock = Callable[[], float]
 
+AUTHORITY = "https://bench.example/"
 QUANTITIES = ("no2", "o3", "so2", "pm2_5", "pm10")
 
 
@@ -66,12 +67,12 @@ def make_load(records: int, statements: int = STATEMENTS_COUNT) -> Load:
     """Sign the statements: a fleet's round after round, so many records each."""
     signers = [SeedSigner(sha256(b"bench %d" % number).digest()) for number in range(DEVICES)]
     issuers = [f"urn:dev:ops:32473-bench-{number}" for number in range(DEVICES)]
-    enrolments = [_enrolment(issuer, signer) for issuer, signer in zip(issuers, signers, strict=True)]
+    enrolments = [enrolment_of(issuer, signer) for issuer, signer in zip(issuers, signers, strict=True)]
     messages: list[Message] = []
     signatures: list[tuple[VerifyKey, bytes, bytes]] = []
     for number in range(statements):
         sequence, device = divmod(number, DEVICES)
-        raw = _statement(signers[device], issuers[device], sequence, records)
+        raw = statement_of(signers[device], issuers[device], sequence, records)
         topic = f"statements/{issuers[device]}".encode()
         messages.append(
             Message(STATEMENTS, SHARD, number, 1_800_000_000_000 + number, wrap_arrival(raw), topic)
@@ -82,7 +83,8 @@ def make_load(records: int, statements: int = STATEMENTS_COUNT) -> Load:
     return Load(enrolments, messages, signatures)
 
 
-def _enrolment(issuer: str, signer: SeedSigner) -> Enrolment:
+def enrolment_of(issuer: str, signer: SeedSigner) -> Enrolment:
+    """Return what an authority would state about a device."""
     assert shard_of(issuer, SHARDS) == SHARD
     return Enrolment(
         issuer=issuer,
@@ -100,11 +102,12 @@ def _enrolment(issuer: str, signer: SeedSigner) -> Enrolment:
         calibrated_until_s=2_000_000_000,
         origin="device",
         valid_from_s=0,
-        possession=sign_possession(signer, "https://bench.example/", issuer),
+        possession=sign_possession(signer, AUTHORITY, issuer),
     )
 
 
-def _statement(signer: SeedSigner, issuer: str, sequence: int, records: int) -> bytes:
+def statement_of(signer: SeedSigner, issuer: str, sequence: int, records: int) -> bytes:
+    """Return a device's statement, with so many records."""
     start_s = 1_800_000_000.0 + 60 * sequence
     pack = [
         Record(
@@ -137,6 +140,7 @@ def seal_all(load: Load, clock: Clock = process_time) -> float:
     registry = Registry()
     for enrolment in load.enrolments:
         registry.apply(enrolment, bytes(32))
+    registry.close_block()
     sealer = Sealer(SHARD, SHARDS, bytes(16), ReadingAdmission(registry), SignerSequences(), ChainTip())
     began = clock()
     for start in range(0, len(load.messages), READ_MAX):
