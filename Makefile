@@ -8,23 +8,25 @@ BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 READY := $(VENV)/.ready
 UV_READY := $(VENV)/.uv-ready
+PEERS := $(VENV)/peers
+PEERS_READY := $(VENV)/.peers-ready
 COMMA := ,
 
 # pip, as it reads the settings a person has for mirrors, proxies and certificates; the locks are complete.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check interop tools bench mutation docs lock clean
+.PHONY: help setup demo test check interop tools stack stack-stop bench mutation docs lock clean
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
-setup: $(READY) tools interop ## Install what the locks name into .venv, under two minutes on an empty cache
+setup: $(READY) $(PEERS_READY) tools interop ## Install what the locks name into .venv, under two minutes on an empty cache
 
 demo: $(READY) ## From simulated sensors to verified points, until Ctrl-C
 	$(BIN)/cityproof demo
 
-test: $(READY) tools interop ## Run the tests, those that measure time after the others and alone
+test: $(READY) $(PEERS_READY) tools interop ## Run the tests, those that measure time after the others and alone
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not serial"
 	$(BIN)/python -m pytest -m serial
 
@@ -44,6 +46,12 @@ interop: ## Build the programs in Go with which tests/interop checks our log, wh
 
 tools:
 	@.ci/tools
+
+stack: $(READY) ## Start Mosquitto, Kafka and InfluxDB natively, built once into a cache
+	$(BIN)/python deploy/native/servers.py start
+
+stack-stop: $(READY) ## End exactly those
+	$(BIN)/python deploy/native/servers.py stop
 
 bench: $(READY) ## Measure sealing against the bare signature checks it consists of
 	$(BIN)/cityproof bench sealing
@@ -72,6 +80,12 @@ $(READY): $(MADE) locks/dev.txt pyproject.toml
 	@echo "Installing what locks/dev.txt names into $(VENV). The first time this takes about a minute."
 	@$(INSTALL) --require-hashes --requirement locks/dev.txt
 	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+# Other people's packages that check ours, apart from those that we use.
+$(PEERS_READY): $(MADE) locks/peers.txt
+	@$(PYTHON) -m venv --without-pip $(PEERS)
+	@$(subst -m pip,-m pip --python $(PEERS)/bin/python,$(INSTALL)) --require-hashes --requirement locks/peers.txt
 	@touch $@
 
 $(UV_READY): $(MADE) locks/uv.txt
