@@ -2,23 +2,23 @@
 
 from collections.abc import Sequence
 
+from pipeline.identity.archived import load_blocks, read_leaves, read_registry
 from pipeline.identity.records import KeyRecord
 from pipeline.identity.registry import Record, Registry
-from pipeline.log.block import decode_body
-from pipeline.log.manifest import Manifest, decode_manifest
+from pipeline.log.manifest import Manifest
 from pipeline.log.merkle import hash_leaf
-from pipeline.log.tiles import ReadFile, block_path
+from pipeline.log.tiles import ReadFile
 from pipeline.verify.signer import Path
-from pipeline.wire.errors import MissingError, VerificationError
+from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.rotation import decode_rotation
 from pipeline.wire.statement import CONTENT_ROTATION, Statement, parse_statement
 
-REGISTRY_SHARD = 0
+NEAR_BLOCKS = 64  # Read one by one: the snapshot holds all keys and may be much larger.
 
 
 class RegistryReader:
-    """The registry in the state that one block after another names; going back reads it all again.
+    """The registry in the state that one block after another names; far ones are reached by the snapshot.
 
     Args:
         read: Path -> the file's bytes, or None where it is missing.
@@ -34,18 +34,14 @@ class RegistryReader:
 
         Raises:
             MissingError: A body of shard 0 is missing.
-            VerificationError: One is damaged.
+            VerificationError: A body or the snapshot is damaged; BLOCK_REGISTRY where the root is another.
         """
-        if self._registry.blocks > manifest.registry_blocks:
-            self._registry, self._stated = Registry(), {}
-        while self._registry.blocks < manifest.registry_blocks:
-            path = block_path(REGISTRY_SHARD, self._registry.blocks)
-            body = self._read(path)
-            if body is None:
-                raise MissingError(path)
-            leaves = decode_body(body)
-            self._registry.load_block(leaves, decode_manifest(leaves[0]).equivocations)
-            self._stated.update((hash_leaf(raw), raw) for raw in leaves[1:])
+        state = manifest.registry_blocks
+        if not 0 <= state - self._registry.blocks <= NEAR_BLOCKS:
+            self._registry = read_registry(self._read, state)
+        load_blocks(self._registry, self._read, state)
+        if self._registry.root != manifest.registry_root:
+            raise VerificationError(Reason.BLOCK_REGISTRY, f"state {state}, as the log's files have it")
 
     def find(self, statement: Statement) -> KeyRecord:
         """Return the key that a statement names.
@@ -61,12 +57,12 @@ class RegistryReader:
     def history(self, key: KeyRecord) -> tuple[bytes, Sequence[bytes]]:
         """Return the statement that enrolled a signer, and the rotations from there to this key."""
         rotations: list[bytes] = []
-        raw = self._stated[key.introduced_by]
+        raw = self._statement(key)
         while (statement := parse_statement(raw)).content_type == CONTENT_ROTATION:
             rotations.append(raw)
             old = self._registry.find(key.issuer, decode_rotation(statement.payload).old_kid)
             assert old is not None, "a key that was rotated is known"
-            raw = self._stated[old.introduced_by]
+            raw = self._statement(old)
         return raw, rotations[::-1]
 
     def admission(self, statement: Statement, key: KeyRecord) -> tuple[bytes, Path] | None:
@@ -81,10 +77,21 @@ class RegistryReader:
             record = self._registry.admission(statement.issuer, hash_leaf(statement.raw))
             if record is None:
                 raise
-            return self._stated[record.introduced_by], self.path(record)
+            return self._statement(record), self.path(record)
         return None
 
     def path(self, record: Record) -> Path:
         """Return the path from a record up to the root of the state."""
         sides, hashes = self._registry.path(record)
         return Path(sides, 1 << len(hashes), hashes)
+
+    def _statement(self, record: Record) -> bytes:
+        """Return the statement a record came by: its first state is that behind the statement's block."""
+        if record.introduced_by not in self._stated:
+            leaves = read_leaves(self._read, record.since - 1)
+            self._stated.update((hash_leaf(raw), raw) for raw in leaves[1:])
+        try:
+            return self._stated[record.introduced_by]
+        except KeyError:
+            problem = f"no statement of {record.issuer} in registry block {record.since - 1}"
+            raise VerificationError(Reason.BLOCK_REGISTRY, problem) from None
