@@ -1,7 +1,8 @@
 """Write the lock files: one per use, each version with its hashes, none with an index address.
 
 Run by `make lock`. Versions that still satisfy pyproject.toml stay; delete a lock to take the newest.
-The other locks take their versions from dev.txt, so that what is tested is what is installed.
+The other locks take their versions from dev.txt, so that what is tested is what is installed. Not peers.txt:
+other people's code, which the tests run in an environment of its own (docs/decisions/peers.md).
 """
 
 import hashlib
@@ -23,6 +24,7 @@ USES = {
     "device": ["pyproject.toml", "--extra", "device", *LIGHT],
     "verify": ["pyproject.toml", *LIGHT],
     "uv": ["locks/uv.in"],
+    "peers": ["locks/peers.in"],
 }
 
 
@@ -40,7 +42,7 @@ def compile_lock(uv: str, use: str) -> None:
     command = [uv, "pip", "compile", *USES[use], "--output-file", f"locks/{use}.txt", "--quiet"]
     command += ["--no-header", "--annotation-style", "line"]
     command += ["--universal", "--python-version", "3.11", "--fork-strategy", "fewest", "--generate-hashes"]
-    if use != "dev":
+    if use not in {"dev", "peers"}:
         command += ["--constraints", "locks/dev.txt"]
     subprocess.run(command, check=True, cwd=LOCKS.parent, stdout=subprocess.DEVNULL)
     header = (

@@ -23,6 +23,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("CITYPROOF_SHARED") or CHECKOUT.parent / "shared")
 XDG_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 CACHE = Path(os.environ.get("CITYPROOF_CACHE") or XDG_CACHE / "cityproof")
+PEERS = CHECKOUT / ".venv" / "peers" / "bin" / "python"  # Has other people's packages, and none of ours.
 
 # Every run draws the same examples: what is red is red for everyone, and a busy machine is no failure.
 hypothesis.settings.register_profile("cityproof", deadline=None, derandomize=True)
@@ -58,6 +59,11 @@ def lack_of_go() -> str | None:
     return None if (CACHE / "interop" / "tlog").is_file() else "its programs are not built: make interop"
 
 
+def lack_of_peers() -> str | None:
+    """Say why other people's Python cannot be asked, or None."""
+    return None if PEERS.is_file() else "cwt, pycose and pymerkle are not installed: make setup"
+
+
 def lack_of_strace() -> str | None:
     """Say why no process can be killed at its syscalls, or None."""
     if shutil.which("strace") is None:
@@ -84,6 +90,7 @@ REQUIREMENTS: Mapping[str, Callable[[], str | None]] = {
     "mosquitto": lack_of_mosquitto,
     "servers": lack_of_servers,
     "go": lack_of_go,
+    "peers": lack_of_peers,
     "strace": lack_of_strace,
 }
 

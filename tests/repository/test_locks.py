@@ -38,7 +38,7 @@ def test_a_lock_belongs_to_this_pyproject(name: str) -> None:
     assert f"sha256:{digest}" in read_lock(name).splitlines()[0], "run `make lock`"
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, "peers"])
 def test_every_pin_has_its_hashes(name: str) -> None:
     """A file other than the ones that were locked cannot be installed, and no address stands in a lock."""
     logical = read_lock(name).replace("\\\n", " ").splitlines()
