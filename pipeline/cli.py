@@ -50,7 +50,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 @app.command(epilog="Example: cityproof verify demo/latest/proofs/*.proof")
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Proof files.")],
+    files: Annotated[list[Path], typer.Argument(help="Point proofs, evidence, equivocations.")],
     policy: Policy = None,
     authorities: Authorities = None,
     as_json: AsJson = False,
@@ -88,6 +88,42 @@ def prove(
     from pipeline.commands.prove import run
 
     raise typer.Exit(run(directory, device, quantity, at, out))
+
+
+Names = list[str] | None
+
+
+@app.command(
+    epilog="Example: cityproof export demo/latest --device urn:dev:ops:32473-air-01 "
+    "--from 2026-03-02T08:00:00Z --to 2026-03-02T09:00:00Z --out hour.evidence --csv hour.csv"
+)
+def export(
+    out: Annotated[Path, typer.Option(help="Where the evidence goes.")],
+    log: Log = str(LATEST),
+    device: Annotated[Names, typer.Option(help="A device's URN; may be given several times.")] = None,
+    subject: Annotated[Names, typer.Option(help="What statements are about; several times.")] = None,
+    area: Annotated[Names, typer.Option(help="An area of enrolments; several times.")] = None,
+    quantity: Annotated[Names, typer.Option(help="What was measured; several times.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="ISO 8601, inside; UTC unless it says.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="ISO 8601, outside.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the records as CSV, too.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the records as Parquet, too.")] = None,
+    equivocations: Annotated[
+        Path | None, typer.Option(help="A folder for evidence against signers who signed twice.")
+    ] = None,
+    policy: Policy = None,
+    authorities: Authorities = None,
+    auditor_token_file: AuditorToken = None,
+) -> None:
+    """Carry all that answers a query away, with proofs and what is shown of its completeness."""
+    from pipeline.commands.export import Question, run
+
+    asked = [tuple(names or ()) for names in (device, subject, area, quantity)]
+    question = Question(
+        log, asked[0], asked[1], asked[2], asked[3], first, end, out, csv, parquet, equivocations, policy,
+        authorities, auditor_token_file,
+    )  # fmt: skip
+    raise typer.Exit(run(question))
 
 
 @app.command(epilog="Example: cityproof series --dir demo/latest")
@@ -223,6 +259,17 @@ def sealing(as_json: AsJson = False) -> None:
     from pipeline.commands.bench.sealing import run
 
     raise typer.Exit(run(as_json=as_json))
+
+
+@bench_app.command("evidence", epilog="Example: cityproof bench evidence --hours 24 --json")
+def bench_evidence(
+    hours: Annotated[float, typer.Option(min=0.1, help="How long the city has run.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure evidence beside its raw statements and bare signature checks. Exit 0: the goals are met."""
+    from pipeline.commands.bench.evidence import run
+
+    raise typer.Exit(run(hours, as_json=as_json))
 
 
 @bench_app.command("fsck", epilog="Example: cityproof bench fsck --json")

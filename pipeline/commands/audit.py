@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.commands.prove import format_time
 from pipeline.commands.reading import reader_of
+from pipeline.commands.times import format_time
 from pipeline.commands.verify import load_policy
 from pipeline.edges.sqlite_points import PointReader, read_points
 from pipeline.folder import CityFolder

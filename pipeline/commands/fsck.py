@@ -3,17 +3,15 @@
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
+from pipeline.commands.progress import progress_bar
 from pipeline.commands.reading import is_url, open_log, trust_file
 from pipeline.commands.verify import load_authorities, load_policy
 from pipeline.edges.processes import ExaminingProcesses
 from pipeline.verify.entries import Finding
-from pipeline.verify.fsck import LogCheck, Progress
+from pipeline.verify.fsck import LogCheck
 from pipeline.wire.errors import UnavailableError
 
 CLEAN, DIRTY = 0, 1
@@ -41,7 +39,7 @@ def run(question: Question, *, as_json: bool) -> int:
         examine = ExaminingProcesses(read, processes) if processes > 1 else None
         check = LogCheck(read, policy, authorities, examine, time.time() if is_url(where) else None)
         try:
-            with _progress(shown=not as_json) as progress:
+            with progress_bar("fsck", "entries", shown=not as_json) as progress:
                 findings.extend(check.run(progress))
         except UnavailableError:
             # What was found until then is in the list and stands; the caller says why there is no more.
@@ -64,17 +62,3 @@ def run(question: Question, *, as_json: bool) -> int:
 def _print_findings(findings: list[Finding]) -> None:
     for finding in findings:
         print(f"WRONG   {finding.path}: {finding.reason}: {finding.detail}")
-
-
-@contextmanager
-def _progress(*, shown: bool) -> Iterator[Progress]:
-    if not shown or find_spec("rich") is None:
-        yield lambda _done, _size: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("entries", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("fsck", total=None)
-        yield lambda done, size: progress.update(task, completed=done, total=size)

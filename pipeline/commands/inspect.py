@@ -2,16 +2,30 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
+from pipeline.commands.evidence_report import describe_query
 from pipeline.identity.changes import CHANGES, decode_change
 from pipeline.log.block import decode_body, parse_signed_block
 from pipeline.log.checkpoint import parse_checkpoint
 from pipeline.log.genesis import parse_genesis
 from pipeline.log.manifest import decode_manifest
-from pipeline.log.merkle import hash_leaf, hash_leaves, root_of
+from pipeline.log.merkle import HASH_SIZE, hash_leaf, hash_leaves, root_of
 from pipeline.log.note import parse_note
 from pipeline.log.receipt import parse_receipt
+from pipeline.verify.equivocation import CONTENT_EQUIVOCATION, parse_equivocation
+from pipeline.verify.evidence import (
+    ADMISSION,
+    BLOCK,
+    HEAD,
+    KEY,
+    parse_admission,
+    parse_block,
+    parse_head,
+    parse_key,
+)
+from pipeline.verify.frames import FIRST_LINE, read_frames
 from pipeline.verify.point import PointCheck, parse_proof
 from pipeline.wire import cbor
 from pipeline.wire.cose import parse_sign1
@@ -23,6 +37,7 @@ from pipeline.wire.statement import CONTENT_SENML, parse_statement
 
 Lines = Iterator[str]
 SIZE_MAX = 1 << 20
+RECOGNISED_SIZE = 64
 
 
 def _statement(data: bytes) -> Lines:
@@ -114,9 +129,46 @@ def _proof(data: bytes) -> Lines:
     yield from (f"  {line}" for line in _note(proof.checkpoint))
 
 
+def _evidence(data: bytes) -> Lines:
+    for kind, content in read_frames(BytesIO(data).read):
+        if kind == HEAD:
+            head = parse_head(content)
+            yield "head       the query, the checkpoint, entry 0"
+            yield from (
+                f"  {name:<11} {value}" for name, value in describe_query(head.query).items() if value
+            )
+            yield from (f"  {line}" for line in _note(head.checkpoint))
+        elif kind == KEY:
+            key = parse_key(content)
+            yield f"key        of {parse_statement(key.enrolment).subject}, {len(key.rotations)} rotations"
+            yield f"  registry   {key.registry_root.hex()}"
+        elif kind == ADMISSION:
+            yield f"admission  of leaf hash {parse_admission(content).leaf_hash.hex()}"
+        elif kind == BLOCK:
+            block = parse_block(content)
+            manifest = decode_manifest(block.manifest)
+            place = f"entry {block.entry}, shard {manifest.shard}, height {manifest.height}"
+            yield f"block      {place}: {len(block.leaves)} of {manifest.accepted} statements"
+        else:
+            yield f"end        {len(content) // HASH_SIZE} hashes up to the log's root"
+
+
+def _equivocation(data: bytes) -> Lines:
+    evidence = parse_equivocation(data)
+    for raw, place in zip(evidence.statements, evidence.places, strict=True):
+        yield (
+            "statement  not shown to be in the log"
+            if place is None
+            else f"statement  entry {place.in_log.index}"
+        )
+        yield from (f"  {line}" for line in _statement(raw))
+
+
 READERS: dict[str, Callable[[bytes], Lines]] = {
     "checkpoint (signed note)": _note,
     "point proof": _proof,
+    "query's evidence": _evidence,
+    "signer's equivocation": _equivocation,
     "statement": _statement,
     "genesis": _genesis,
     "signed block (log entry)": _signed_block,
@@ -129,6 +181,8 @@ READERS: dict[str, Callable[[bytes], Lines]] = {
 
 def recognise(data: bytes) -> str:
     """Return the kind of object that these bytes look like, judged by their outermost shape."""
+    if data.startswith(FIRST_LINE):
+        return "query's evidence"
     if b"\n\n" in data and data[:1].isascii() and data[:1].isalnum():
         return "checkpoint (signed note)"
     if data[:1] == b"\x00":
@@ -137,7 +191,8 @@ def recognise(data: bytes) -> str:
         return _recognise_sign1(data)
     first = data[0] >> 5
     if first == 5:
-        return "point proof"
+        convicts = CONTENT_EQUIVOCATION.encode() in data[:RECOGNISED_SIZE]
+        return "signer's equivocation" if convicts else "point proof"
     return "refusal message" if data[:2] == b"\x82\x58" else "receipts message"
 
 
@@ -166,6 +221,8 @@ def run(file: str, policy: Path | None, authorities: Path | None) -> int:
             print(f"  {line}")
         if kind == "point proof":
             _run_steps(data, policy, authorities, Path(file))
+        elif kind in {"query's evidence", "signer's equivocation"} and file != "-":
+            print(f"`cityproof verify {file}` says whether it holds, and what it shows")
     except VerificationError as error:
         print(f"FAILS: {error.reason.value}: {error.detail or error.reason.meaning}")
         return 1

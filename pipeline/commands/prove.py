@@ -1,9 +1,9 @@
 """`cityproof prove`: carry a stored point away as a file that anyone can verify offline."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.commands.reading import reader_of
+from pipeline.commands.times import format_time, parse_time_us
 from pipeline.commands.verify import load_policy
 from pipeline.edges.sqlite_points import read_points
 from pipeline.folder import CityFolder
@@ -13,29 +13,6 @@ from pipeline.verify.prove import Prover
 from pipeline.wire.errors import InputError
 from pipeline.wire.senml import decode_pack
 from pipeline.wire.statement import parse_statement
-
-
-def parse_time_us(text: str) -> int:
-    """Return POSIX microseconds of an ISO 8601 time; without an offset it is UTC.
-
-    Raises:
-        InputError: It is none.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(
-            "--at", f"{text!r} is not a time", "Write ISO 8601: 2026-03-02T08:00:00Z."
-        ) from error
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    since = time - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def format_time(time_us: int) -> str:
-    """Return a time as ISO 8601 UTC."""
-    whole = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
-    return whole.isoformat().replace("+00:00", "Z")
 
 
 def find_point(folder: CityFolder, device: str, quantity: str, at_us: int) -> Point:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline.commands.prove import format_time
+from pipeline.commands.times import format_time
 from pipeline.edges.sqlite_points import read_points
 from pipeline.folder import CityFolder
 

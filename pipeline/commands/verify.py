@@ -1,16 +1,32 @@
 """`cityproof verify`: check proofs offline, against a policy and an authorities file and nothing else."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
+from pipeline.commands.evidence_report import (
+    describe_equivocation,
+    describe_evidence,
+    equivocation_lines,
+    evidence_lines,
+)
+from pipeline.commands.progress import Progress, progress_bar
 from pipeline.identity.authorities import Authorities, parse_authorities
 from pipeline.log.policy import Policy, parse_policy
+from pipeline.verify.equivocation import (
+    CONTENT_EQUIVOCATION,
+    EQUIVOCATION_SIZE_MAX,
+    verify_equivocation,
+)
+from pipeline.verify.evidence import EvidenceCheck
+from pipeline.verify.frames import FIRST_LINE, Read
 from pipeline.verify.point import VerifiedPoint, verify_point
 from pipeline.wire.errors import InputError, VerificationError
 
 VALID, INVALID, UNUSABLE = 0, 1, 2
+RECOGNISED_SIZE = 64  # A file's first bytes say what it is.
 
 
 def load_policy(path: Path) -> Policy:
@@ -54,6 +70,7 @@ def describe(path: Path, point: VerifiedPoint) -> dict[str, object]:
     record, statement, opened = point.record, point.statement, point.checkpoint
     return {
         "file": str(path),
+        "object": "point proof",
         "valid": True,
         "device": statement.issuer,
         "subject": statement.subject,
@@ -92,17 +109,17 @@ def _key_history(found: dict[str, object]) -> str:
     return f"{rotations}its time was over, admitted by {found['admitted_by']}"
 
 
-def _print_valid(found: dict[str, object]) -> None:
-    print(f"VALID   {found['file']}")
-    print(f"        {found['quantity']} = {found['value']} {found['unit']} at {found['time']}")
-    print(f"        signed by {found['device']} (epoch {found['epoch']}, sequence {found['sequence']})")
-    print(f"        enrolled by {found['enrolled_by']}, data {found['origin_of_data']}")
-    print(f"        {_key_history(found)}")
+def _point_lines(found: dict[str, object]) -> Iterator[str]:
+    """Yield what people are told of a valid proof."""
+    yield f"{found['quantity']} = {found['value']} {found['unit']} at {found['time']}"
+    yield f"signed by {found['device']} (epoch {found['epoch']}, sequence {found['sequence']})"
+    yield f"enrolled by {found['enrolled_by']}, data {found['origin_of_data']}"
+    yield _key_history(found)
     cosigned = found["cosigned"]
     assert isinstance(cosigned, list)
     names = ", ".join(c["witness"] for c in cosigned)
-    print(f"        entry {found['entry']}, leaf {found['leaf']} of {found['log']} at size {found['size']}")
-    print(f"        cosigned by {names or 'nobody (the policy asks for none)'}")
+    yield f"entry {found['entry']}, leaf {found['leaf']} of {found['log']} at size {found['size']}"
+    yield f"cosigned by {names or 'nobody (the policy asks for none)'}"
 
 
 def run(
@@ -111,26 +128,63 @@ def run(
     """Verify each file. Exit 0: all valid; 1: one is invalid; 2: one could not be checked."""
     policy = load_policy(policy_path or beside(files, "policy.txt"))
     authorities = load_authorities(authorities_path or beside(files, "authorities.txt"))
-    results = [_verify_one(path, policy, authorities) for path in files]
+    results = [_verify_one(path, policy, authorities, shown=not as_json) for path in files]
     if as_json:
-        print(json.dumps([found for _, found in results], ensure_ascii=False, indent=1))
+        print(json.dumps([found for _, found, _ in results], ensure_ascii=False, indent=1))
     else:
-        for code, found in results:
-            if code == VALID:
-                _print_valid(found)
-            else:
-                word = "INVALID" if code == INVALID else "UNUSABLE"
-                print(f"{word} {found['file']}: {found.get('reason', 'cannot read')}: {found['detail']}")
-    return max((code for code, _ in results), key=[VALID, INVALID, UNUSABLE].index)
+        print("\n".join(line for _, _, lines in results for line in lines))
+    return max((code for code, _, _ in results), key=[VALID, INVALID, UNUSABLE].index)
 
 
-def _verify_one(path: Path, policy: Policy, authorities: Authorities) -> tuple[int, dict[str, object]]:
+def _verify_one(
+    path: Path, policy: Policy, authorities: Authorities, *, shown: bool
+) -> tuple[int, dict[str, object], list[str]]:
+    """Return how it ended, what is shown for `--json`, and what people are told."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            return VALID, *_verify_file(path, file, policy, authorities, shown=shown)
     except OSError as error:
-        return UNUSABLE, {"file": str(path), "valid": None, "detail": str(error.strerror)}
-    try:
-        return VALID, describe(path, verify_point(data, policy, authorities))
+        problem = str(error.strerror)
+        found: dict[str, object] = {"file": str(path), "valid": None, "detail": problem}
+        return UNUSABLE, found, [f"UNUSABLE {path}: cannot read: {problem}"]
     except VerificationError as error:
-        detail = error.detail or error.reason.meaning
-        return INVALID, {"file": str(path), "valid": False, "reason": error.reason.value, "detail": detail}
+        reason, detail = error.reason.value, error.detail or error.reason.meaning
+        found = {"file": str(path), "valid": False, "reason": reason, "detail": detail}
+        return INVALID, found, [f"INVALID {path}: {reason}: {detail}"]
+
+
+def _verify_file(
+    path: Path, file: BinaryIO, policy: Policy, authorities: Authorities, *, shown: bool
+) -> tuple[dict[str, object], list[str]]:
+    """Verify a file as what its first bytes say that it is."""
+    beginning = file.read(RECOGNISED_SIZE)
+    file.seek(0)
+    if beginning.startswith(FIRST_LINE):
+        size = path.stat().st_size
+        with progress_bar("verify", "bytes", shown=shown) as progress:
+            check = EvidenceCheck(_reporting(file, size, progress), policy, authorities)
+            for _ in check.statements():
+                pass
+        verified = check.result()
+        return describe_evidence(path, verified), _valid(path, evidence_lines(verified))
+    data = file.read(EQUIVOCATION_SIZE_MAX + 1)
+    if CONTENT_EQUIVOCATION.encode() in beginning:
+        found = describe_equivocation(path, verify_equivocation(data, policy, authorities))
+        return found, _valid(path, equivocation_lines(found))
+    found = describe(path, verify_point(data, policy, authorities))
+    return found, _valid(path, _point_lines(found))
+
+
+def _reporting(file: BinaryIO, size: int, progress: Progress) -> Read:
+    """Return a file's `read` that tells how far it has come."""
+
+    def read(wanted: int) -> bytes:
+        data = file.read(wanted)
+        progress(file.tell(), size)
+        return data
+
+    return read
+
+
+def _valid(path: Path, lines: Iterable[str]) -> list[str]:
+    return [f"VALID   {path}", *(f"        {line}" for line in lines)]

@@ -19,8 +19,8 @@ from rich.live import Live
 
 from pipeline.commands.demo.table import live_table
 from pipeline.commands.demo.watch import Latencies, Watch
-from pipeline.commands.prove import format_time
 from pipeline.commands.reading import reader_of
+from pipeline.commands.times import format_time
 from pipeline.commands.verify import load_authorities, load_policy
 from pipeline.edges.sqlite_points import PointCounts, read_points
 from pipeline.embedded import RunningCity, embedded_city
