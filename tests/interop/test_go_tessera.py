@@ -1,23 +1,29 @@
 """Tessera (transparency-dev/tessera) reads our log, and our witness cosigns a log that Tessera makes."""
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.log.checkpoint import Checkpoint, open_checkpoint
-from pipeline.log.note import TYPE_COSIGNATURE, encode_vkey
+from pipeline.log.checkpoint import Checkpoint, add_signatures, cosign, open_checkpoint, sign_checkpoint
+from pipeline.log.note import TYPE_COSIGNATURE, NoteSigner, encode_vkey
 from pipeline.log.policy import Policy, parse_policy
 from pipeline.log.tiles import TileReader
+from pipeline.wire.errors import VerificationError
+from pipeline.wire.keys import SeedSigner
+from pipeline.wire.reasons import Reason
 from tests.interop.conftest import GoProgram
 from tests.interop.go_keys import write_go_key
-from tests.interop.logs import make_entries, reader_of, write_log
+from tests.interop.logs import TIME_S, make_entries, reader_of, write_log
 from tests.support.city import LOG, WITNESSES
 
 pytestmark = pytest.mark.needs("go")
@@ -25,6 +31,7 @@ pytestmark = pytest.mark.needs("go")
 VKEY = encode_vkey(LOG.key())
 COSIGNERS = [encode_vkey(signer.key(TYPE_COSIGNATURE)) for signer in WITNESSES]
 CHECKOUT = Path(__file__).resolve().parents[2]
+VECTORS: Any = json.loads((CHECKOUT / "tests" / "vectors" / "log.json").read_text(encoding="utf-8"))
 
 
 def run(*command: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -75,6 +82,64 @@ def test_tessera_refuses_our_log_with_a_file_changed(
 
     assert checked.returncode == 1
     assert re.search(why, checked.stderr)  # Of two tiles that are wrong either may be met first.
+
+
+# The policies of our vectors that Tessera's dialect can say: it knows neither "none#" nor logs alone.
+POLICIES = {policy["name"]: policy for policy in VECTORS["policies"] if policy["name"] in {"nested", "any"}}
+SIGNERS = {
+    key["vkey"]: NoteSigner(key["name"], SeedSigner(sha256(key["name"][8:9].encode()).digest()))
+    for key in VECTORS["keys"]["witnesses"]
+}
+
+
+def with_addresses(policy: str) -> str:
+    """The policy with an address for every witness: Tessera asks those that it reads."""
+    lines = [line.split() for line in policy.splitlines()]
+    for words in lines:
+        if words[:1] == ["witness"] and len(words) == 3:
+            words.append("https://w.example")
+    return "".join(" ".join(words) + "\n" for words in lines)
+
+
+def write_checkpoints(folder: Path, policy: Policy, sets: Sequence[Collection[str]]) -> list[Path]:
+    """One checkpoint for each set of witnesses, cosigned by these."""
+    checkpoint = Checkpoint(LOG.name, 7, sha256(b"root").digest())
+    note = sign_checkpoint(checkpoint, LOG)
+    for number, chosen in enumerate(sets):
+        keys = (policy.witnesses[witness][0] for witness in chosen)
+        cosignatures = [cosign(checkpoint, SIGNERS[encode_vkey(key)], TIME_S) for key in keys]
+        (folder / str(number)).write_bytes(add_signatures(note, cosignatures))
+    return [folder / str(number) for number in range(len(sets))]
+
+
+def has_quorum(policy: Policy, witnesses: Collection[str]) -> bool:
+    try:
+        policy.check_quorum(witnesses)
+    except VerificationError as error:
+        if error.reason is not Reason.QUORUM_MISSING:
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_tessera_counts_a_quorum_as_we_do(name: str, go_program: GoProgram, tmp_path: Path) -> None:
+    """Every set of witnesses under our policy files, nested groups too: its verdict is ours."""
+    case = POLICIES[name]
+    (tmp_path / "policy.txt").write_text(with_addresses(case["text"]), encoding="utf-8")
+    policy = parse_policy(case["text"].encode())
+    names = list(policy.witnesses)
+    sets = [set(chosen) for size in range(len(names) + 1) for chosen in combinations(names, size)]
+
+    files = write_checkpoints(tmp_path, policy, sets)
+    found = run(go_program("tessera"), "quorum", tmp_path / "policy.txt", *files)
+
+    assert found.returncode == 0, found.stderr
+    verdicts = zip(sets, found.stdout.split(), strict=True)
+    quorate = [chosen for chosen, verdict in verdicts if verdict == "true"]
+    assert quorate == [chosen for chosen in sets if has_quorum(policy, chosen)]
+    assert all(set(listed) in quorate for listed in case["quorate"])
+    assert not any(set(listed) in quorate for listed in case["not_quorate"])
 
 
 @dataclass(frozen=True)

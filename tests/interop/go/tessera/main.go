@@ -2,6 +2,8 @@
 //
 //	tessera fsck FOLDER VKEY            re-derives the log in a folder from its entries
 //	tessera read FOLDER VKEY [VKEY...]  opens the checkpoint with its client, proves every entry and older sizes
+//	tessera quorum POLICY_FILE CHECKPOINT_FILE...
+//	                                    says of each checkpoint whether the policy's quorum has cosigned it
 //	tessera append FOLDER KEY_FILE POLICY_FILE COUNT
 //	                                    appends entries to a log of its own, once the policy's witnesses cosign
 package main
@@ -38,6 +40,8 @@ func run(ctx context.Context, args []string) error {
 		return check(ctx, args[1], args[2])
 	case len(args) >= 3 && args[0] == "read":
 		return read(ctx, args[1], args[2], args[3:])
+	case len(args) >= 3 && args[0] == "quorum":
+		return judge(args[1], args[2:])
 	case len(args) == 5 && args[0] == "append":
 		count, err := strconv.Atoi(args[4])
 		if err != nil {
@@ -45,7 +49,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return appendEntries(ctx, args[1], args[2], args[3], count)
 	}
-	return fmt.Errorf("usage: tessera fsck|read|append ..., see the source")
+	return fmt.Errorf("usage: tessera fsck|read|quorum|append ..., see the source")
 }
 
 // check runs Tessera's fsck: every hash again from the entries, every tile compared.
@@ -172,6 +176,30 @@ func rootOf(leaves [][]byte) []byte {
 	return rfc6962.DefaultHasher.HashChildren(rootOf(leaves[:split]), rootOf(leaves[split:]))
 }
 
+// judge reads a policy file with Tessera's parser and applies it.
+func judge(policyFile string, checkpoints []string) error {
+	witnesses, err := readPolicy(policyFile)
+	if err != nil {
+		return err
+	}
+	for _, file := range checkpoints {
+		checkpoint, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		fmt.Println(witnesses.Satisfied(checkpoint))
+	}
+	return nil
+}
+
+func readPolicy(file string) (tessera.WitnessGroup, error) {
+	policy, err := os.ReadFile(file)
+	if err != nil {
+		return tessera.WitnessGroup{}, err
+	}
+	return tessera.NewWitnessGroupFromPolicy(policy)
+}
+
 // appendEntries appends to a log of Tessera's and returns when a cosigned checkpoint covers them.
 func appendEntries(ctx context.Context, folder, keyFile, policyFile string, count int) error {
 	key, err := os.ReadFile(keyFile)
@@ -182,11 +210,7 @@ func appendEntries(ctx context.Context, folder, keyFile, policyFile string, coun
 	if err != nil {
 		return err
 	}
-	policy, err := os.ReadFile(policyFile)
-	if err != nil {
-		return err
-	}
-	witnesses, err := tessera.NewWitnessGroupFromPolicy(policy)
+	witnesses, err := readPolicy(policyFile)
 	if err != nil {
 		return err
 	}
