@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -215,11 +216,11 @@ def test_both_keys_sign_a_rotation() -> None:
     ],
 )
 def test_a_rotation_that_was_changed_is_not_what_the_keys_signed(
-    changes: dict[str, object], reason: Reason | None
+    changes: dict[str, Any], reason: Reason | None
 ) -> None:
     """Neither key's holder is held to what it has not signed; nor is another authority asked."""
     made = make_rotation(OLD, NEW, authority=AUTHORITY, issuer=ISSUER, starts=(5, 0), valid_from_s=7)
-    fields = {name: getattr(made, name) for name in Rotation.__dataclass_fields__}
+    fields: dict[str, Any] = {name: getattr(made, name) for name in Rotation.__dataclass_fields__}
     other = Rotation(**fields | changes)
     assert refusal(check_rotation_signatures, other, AUTHORITY, OLD.public_key) is reason
     elsewhere = refusal(check_rotation_signatures, made, "https://other.example/", OLD.public_key)
