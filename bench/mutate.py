@@ -1,11 +1,11 @@
 """Change the code a little, many times over, and see whether the tests notice.
 
-    python bench/mutate.py pipeline/log --tests tests/log tests/verify
+    python bench/mutate.py pipeline/log --tests tests/log
 
 makes every mutant of every module in the folder, one at a time, and runs against each the tests that reach
-the changed function, those in files named after the module first, each group from the shortest on. A mutant
-that no test notices survives; it is printed with its place and its change. Exit 1 below the goal, or where
-docs/mutation.md does not say why a survivor may live.
+the changed function: first those in files that are named after the module or import from it, then the others,
+each time from the shortest on. A mutant that no test notices survives; it is printed with its place and its
+change. Exit 1 below the goal, or where docs/mutation.md does not say why a survivor may live.
 
 The code on disk is never touched. A process that has collected the tests is forked for each mutant and
 exchanges the code of the one function; a mutant outside of functions, or of one that is called while modules
@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 from multiprocessing import Pipe
 from pathlib import Path
@@ -275,7 +275,15 @@ class Reach:
 
     def reaching(self, function: Function | None) -> list[str]:
         """Return the tests that reach a function, the shortest first."""
-        return sorted(self.by_function.get(function, ()), key=lambda name: self.times_s[name])
+        return self._shortest_first(self.by_function.get(function, set()))
+
+    def using(self, path: Path) -> list[str]:
+        """Return the tests that reach any function of a module, or all tests if it has none."""
+        users = [tests for function, tests in self.by_function.items() if function and function[0] == path]
+        return self._shortest_first(set().union(*users) or self.by_function[None])
+
+    def _shortest_first(self, names: set[str]) -> list[str]:
+        return sorted(names, key=lambda name: self.times_s[name])
 
 
 class Peer(Protocol):
@@ -486,19 +494,26 @@ def survives(at: int, mutant: Mutant, reach: Reach, session: Peer) -> bool:
             return False
     if mutant.function is not None and mutant.function not in reach.early:
         return True
-    names = reach.reaching(None)
+    names = reach.using(mutant.path)
     near = [name for name in names if _is_near(mutant, name)]
     far = [name for name in names if not _is_near(mutant, name)]
     return all(passes(partial(import_and_test, mutant, tier, reach.times_s)) for tier in (near, far) if tier)
 
 
 def near_first(mutant: Mutant, names: Sequence[str]) -> list[str]:
-    """Put the tests in files named after the module before the others."""
+    """Put the tests whose files are about the module before the others."""
     return sorted(names, key=lambda name: not _is_near(mutant, name))
 
 
 def _is_near(mutant: Mutant, name: str) -> bool:
-    return mutant.path.stem in Path(_file_of(name)).stem
+    """Tell whether a test's file is named after the module or imports from it."""
+    path = Path(_file_of(name))
+    return mutant.path.stem in path.stem or f"from {mutant.module} import" in _read(path)
+
+
+@cache
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _file_of(name: str) -> str:

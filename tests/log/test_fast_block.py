@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 from hashlib import sha256
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +77,15 @@ def test_both_ways_read_the_same(manifest: Manifest, seed: int) -> None:
             raw[:at],
         ):
             assert either(changed) == generally(changed)
+
+
+def test_the_usual_form_is_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest without refusals and equivocations never meets the general decoder."""
+    plain = Manifest(1, 24, bytes(32), bytes(16), 5, 5, 7, 7, 4, 0, {}, bytes(32), 3, bytes(32))
+    usual = [plain, replace(plain, state_hash=bytes(32))]
+    raws = [encode_manifest(manifest) for manifest in usual]
+    monkeypatch.setattr(module, "_from_fields", None)
+    assert [decode_manifest(raw) for raw in raws] == usual
 
 
 def test_every_first_byte_of_every_field() -> None:
