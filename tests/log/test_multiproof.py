@@ -63,6 +63,11 @@ def test_every_set_of_leaves_of_every_small_tree() -> None:
         assert check(size, {n: leaves[n] for n in chosen}, hashes) == root
 
 
+def test_a_tree_without_leaves_has_the_empty_root() -> None:
+    """RFC 9162, 2.1.1: the hash of nothing."""
+    assert check(0, {}, []) == sha256().digest()
+
+
 @given(size=st.integers(1, 3000), seed=st.integers(0), share=st.sampled_from([0.001, 0.05, 0.5, 0.99]))
 def test_larger_trees_and_stored_hashes(size: int, seed: int, share: float) -> None:
     """The same from the hashes of complete subtrees, which is all that tiles have."""
