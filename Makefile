@@ -12,6 +12,9 @@ PEERS := $(VENV)/peers
 PEERS_READY := $(VENV)/.peers-ready
 COMMA := ,
 
+# What pip downloads and what Go compiles have nothing to do with one another.
+MAKEFLAGS += --jobs=2
+
 # pip, as it reads the settings a person has for mirrors, proxies and certificates; the locks are complete.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 
