@@ -8,7 +8,7 @@ all again.
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, auto
 from typing import Any
 
 from pipeline.log.merkle import HASH_SIZE
@@ -24,9 +24,9 @@ RANGES_MAX = 1024
 class Place(Enum):
     """What a statement is to the sequences before it."""
 
-    NEW = "new"
-    DUPLICATE = "duplicate"
-    EQUIVOCATION = "equivocation"
+    NEW = auto()
+    DUPLICATE = auto()
+    EQUIVOCATION = auto()
 
 
 @dataclass(slots=True)
