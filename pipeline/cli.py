@@ -188,12 +188,46 @@ def monitor(
     raise typer.Exit(uvloop.run(run(question, as_json=as_json)))
 
 
-@app.command(epilog="Example: cityproof audit demo/latest")
-def audit(directory: FolderArgument = LATEST, as_json: AsJson = False) -> None:
+@app.command(
+    epilog="Example: cityproof audit demo/latest; "
+    "cityproof audit city --follow --broker mqtt://127.0.0.1:1883 --key keys/auditor.key"
+)
+def audit(
+    directory: FolderArgument = LATEST,
+    follow: Annotated[bool, typer.Option(help="Compare again and again, until Ctrl-C.")] = False,
+    broker: Annotated[
+        str | None, typer.Option(help="State what is found in the log, by this broker: mqtt://HOST:PORT.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The auditor's key file; default: keys/auditor.key in the folder.")
+    ] = None,
+    interval_s: Annotated[float, typer.Option(min=0.1, help="How long it rests between two looks.")] = 2.0,
+    as_json: AsJson = False,
+) -> None:
     """Compare every stored point with what its device signed. Exit 0: all agree; 1: some do not."""
-    from pipeline.commands.audit import run
+    from pipeline.commands.audit import Stating, run, state
 
-    raise typer.Exit(run(directory, as_json=as_json))
+    if broker is None:
+        if follow or key is not None:
+            raise InputError("--broker", "it is needed to state findings", "Name one: mqtt://HOST:PORT.")
+        raise typer.Exit(run(directory, as_json=as_json))
+    import uvloop
+
+    raise typer.Exit(uvloop.run(state(directory, Stating(key, broker, follow, interval_s), as_json=as_json)))
+
+
+@app.command(epilog="Example: cityproof findings demo/latest --json")
+def findings(
+    log: Log = str(LATEST),
+    policy: Policy = None,
+    authorities: Authorities = None,
+    auditor_token_file: AuditorToken = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what auditors have stated in the log about stored points that do not say what was signed."""
+    from pipeline.commands.findings import run
+
+    raise typer.Exit(run(log, policy, authorities, auditor_token_file, as_json=as_json))
 
 
 @run_app.command("all", epilog="Example: cityproof run all --dir city --port 1883")
@@ -270,6 +304,14 @@ def bench_evidence(
     from pipeline.commands.bench.evidence import run
 
     raise typer.Exit(run(hours, as_json=as_json))
+
+
+@bench_app.command(epilog="Example: cityproof bench growth --json")
+def growth(as_json: AsJson = False) -> None:
+    """Measure proofs, blocks and starts from 10^3 to 10^8 blocks. Exit 0: none outgrows log n; 1: one."""
+    from pipeline.commands.bench.growth.run import run
+
+    raise typer.Exit(run(as_json=as_json))
 
 
 @bench_app.command("fsck", epilog="Example: cityproof bench fsck --json")

@@ -12,6 +12,7 @@ from pipeline.wire.keys import SeedSigner
 
 ORIGIN = "demo.cityproof.example/log"
 AUTHORITY = "https://eeb.demo.cityproof.example/"
+AUDITOR = "https://audit.demo.cityproof.example/"
 WITNESSES = ("eeb", "transport", "outsider")
 QUORUM = 2
 SHARDS = 5
@@ -50,6 +51,11 @@ class CityFolder:
         return self.state / "points.db"
 
     @property
+    def findings(self) -> Path:
+        """What the auditor has found and stated."""
+        return self.state / "findings.db"
+
+    @property
     def proofs(self) -> Path:
         """Point proofs, each a file."""
         return self.root / "proofs"
@@ -63,6 +69,11 @@ class CityFolder:
     def authority_key(self) -> Path:
         """The key file of the authority that enrols."""
         return self.root / "keys" / "authority.key"
+
+    @property
+    def auditor_key(self) -> Path:
+        """The key file of the auditor."""
+        return self.root / "keys" / "auditor.key"
 
     def witness_state(self, name: str) -> Path:
         """Where a witness keeps the latest checkpoint it has cosigned."""
@@ -79,6 +90,7 @@ class CityKeys:
 
     log: NoteSigner
     authority: SeedSigner
+    auditor: SeedSigner
     witnesses: Mapping[str, NoteSigner]
 
 
@@ -104,6 +116,7 @@ def open_city(root: Path) -> tuple[CityFolder, CityKeys]:
     city_keys = CityKeys(
         NoteSigner(ORIGIN, load_or_create_key(keys / "log.key", ORIGIN)),
         load_or_create_key(folder.authority_key, AUTHORITY),
+        load_or_create_key(folder.auditor_key, AUDITOR),
         {short: _witness_signer(keys, short) for short in WITNESSES},
     )
     _write_trust(folder, city_keys)

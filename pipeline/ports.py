@@ -208,6 +208,47 @@ class ReceiptIndex(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """Where a signer stands: its epoch, its next sequence, the leaf hash of its statement before."""
+
+    epoch: int
+    sequence: int
+    previous: bytes
+
+
+class FindingOutbox(Protocol):
+    """What an auditor has signed: kept for good, and sent until a receipt shows it to be in the log."""
+
+    async def chain(self) -> ChainState | None:
+        """Return where the auditor stands; None where it has signed nothing yet."""
+        ...
+
+    async def add(self, statements: Sequence[bytes], chain: ChainState) -> None:
+        """Keep statements, in the order of their sequences, and where the chain stands behind them."""
+        ...
+
+    async def waiting(self, limit: int) -> Sequence[bytes]:
+        """Return statements without a receipt, oldest first."""
+        ...
+
+    async def statements(self) -> Sequence[bytes]:
+        """Return all statements, oldest first."""
+        ...
+
+    async def settle(self, epoch: int, sequence: int, receipt: bytes) -> None:
+        """Keep the receipt of a statement, which need not be sent again."""
+        ...
+
+    async def settled(self) -> int:
+        """Return the number that `remember_settled` was given last; 0 if there is none."""
+        ...
+
+    async def remember_settled(self, ref: int) -> None:
+        """Remember how far the store is known to have been written."""
+        ...
+
+
 class Clock(Protocol):
     """The wall clock, injectable."""
 

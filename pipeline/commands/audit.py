@@ -1,24 +1,99 @@
-"""`cityproof audit`: compare every stored point with the leaf that it refers to."""
+"""`cityproof audit`: compare stored points with what was signed, once or for good, and state what differs."""
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import signal
+import sys
+from collections.abc import Coroutine, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from pipeline.commands.findings import describe, phrase
 from pipeline.commands.reading import reader_of
 from pipeline.commands.times import format_time
-from pipeline.commands.verify import load_policy
+from pipeline.commands.verify import load_authorities, load_policy
+from pipeline.edges.permissions import who_may_write
 from pipeline.edges.sqlite_points import PointReader, read_points
 from pipeline.folder import CityFolder
 from pipeline.log.checkpoint import open_checkpoint
 from pipeline.log.tiles import CHECKPOINT_PATH, TileReader
-from pipeline.verify.audit import PointFinding, PointPlace, StoreAudit, StoredValue
-from pipeline.wire.errors import UnavailableError
+from pipeline.ports import Point
+from pipeline.verify.audit import (
+    LEAVES_PER_ENTRY,
+    FindStored,
+    PointFinding,
+    PointPlace,
+    StoreAudit,
+    StoredPoint,
+    StoredValue,
+)
+from pipeline.verify.store_watch import StoreWatch
+from pipeline.wire.errors import InputError, MissingError, UnavailableError
+from pipeline.wire.finding import Finding
+from pipeline.wire.topics import receipts_topic, refusals_topic
 
-AGREES, DIFFERS = 0, 1
+AGREES, DIFFERS, UNUSABLE = 0, 1, 2
+RECEIPTS_S = 30.0
+MQTT_PORT = 1883
+
+
+class SqliteStore:
+    """A point store as an auditor reads it."""
+
+    def __init__(self, points: PointReader, path: Path) -> None:
+        self._points = points
+        self._path = path
+
+    @property
+    def find(self) -> FindStored:
+        """Return the function that looks places up."""
+        return self._find
+
+    def _find(self, places: Sequence[PointPlace]) -> Mapping[PointPlace, StoredValue]:
+        found: dict[PointPlace, StoredValue] = {}
+        for place in places:
+            stored = self._points.stored(place.device, place.subject, place.quantity, place.time_us)
+            if stored is not None:
+                found[place] = StoredValue(*stored)
+        return found
+
+    def count_below(self, ref: int) -> int:
+        """Return how many points name a leaf before this one."""
+        return self._points.count_below(ref)
+
+    def scan(self) -> Generator[StoredPoint]:
+        """Yield every point."""
+        return (_stored_point(point) for point in self._points.scan())
+
+    def beyond(self, ref: int, limit: int) -> list[StoredPoint]:
+        """Return points, up to a limit, that name this leaf or one behind it."""
+        return [_stored_point(point) for point in self._points.beyond(ref, limit)]
+
+    def writers(self) -> list[str]:
+        """Return whose processes could have written the file."""
+        return who_may_write(self._path)
+
+
+def _stored_point(point: Point) -> StoredPoint:
+    place = PointPlace(point.device, point.subject, point.quantity, point.time_us)
+    return StoredPoint(place, StoredValue(point.value, point.ref), point.kind)
+
+
+@contextmanager
+def open_store(path: Path) -> Generator[SqliteStore]:
+    """Open a city's point store for reading.
+
+    Raises:
+        InputError: There is none.
+    """
+    with read_points(path) as points:
+        yield SqliteStore(points, path)
 
 
 def audit_store(directory: Path) -> tuple[list[PointFinding], int, int]:
-    """Return the findings, how many stored points agree with their leaf, and how many have none.
+    """Return the findings, how many points were compared with their leaf, and how many are not judged yet.
 
     Raises:
         InputError: There is no log or no point store.
@@ -28,43 +103,32 @@ def audit_store(directory: Path) -> tuple[list[PointFinding], int, int]:
     read = reader_of(directory)
     note = read(CHECKPOINT_PATH)
     if note is None:
-        raise UnavailableError("log files", "no checkpoint is published yet")
-    tiles = TileReader(read, open_checkpoint(note, load_policy(folder.policy)).checkpoint)
-    with read_points(folder.points) as points:
-        audit = StoreAudit(read, tiles, _Finder(points))
-        findings = list(audit.run())
-        foreign = points.counts().stored - audit.matched
-    return findings, audit.matched, foreign
-
-
-class _Finder:
-    """Looks places up in a point store."""
-
-    def __init__(self, points: PointReader) -> None:
-        self._points = points
-
-    def __call__(self, places: Sequence[PointPlace]) -> Mapping[PointPlace, StoredValue]:
-        found: dict[PointPlace, StoredValue] = {}
-        for place in places:
-            stored = self._points.stored(place.device, place.subject, place.quantity, place.time_us)
-            if stored is not None:
-                found[place] = StoredValue(*stored)
-        return found
+        raise MissingError(CHECKPOINT_PATH)
+    checkpoint = open_checkpoint(note, load_policy(folder.policy)).checkpoint
+    with open_store(folder.points) as store:
+        audit = StoreAudit(read, TileReader(read, checkpoint), store.find)
+        found = {(finding.place, finding.reason): finding for finding in audit.run()}
+        for finding in audit.check_stored(store.scan()):
+            found.setdefault((finding.place, finding.reason), finding)
+        ahead = len(store.beyond(checkpoint.size * LEAVES_PER_ENTRY, 1 << 20))
+    return list(found.values()), audit.matched, ahead
 
 
 def run(directory: Path, *, as_json: bool) -> int:
     """Audit a city's point store. Exit 0: every point is what its device signed; 1: some are not."""
-    findings, matched, foreign = audit_store(directory)
+    findings, matched, ahead = audit_store(directory)
     if as_json:
         rows = [_row(finding) for finding in findings]
-        print(json.dumps({"compared": matched, "without_leaf": foreign, "findings": rows}))
+        print(json.dumps({"compared": matched, "ahead": ahead, "findings": rows}))
     else:
         for finding in findings:
             place = finding.place
             where = f"{place.device} {place.quantity} {format_time(place.time_us)}"
             print(f"{finding.reason.value}: {where}: signed {finding.signed}, stored {finding.stored}")
-        print(f"{matched} points compared with their leaves, {len(findings)} differ, {foreign} have no leaf")
-    return DIFFERS if findings or foreign else AGREES
+        print(f"{matched} points compared with their leaves, {len(findings)} differ")
+        if ahead:
+            print(f"{ahead} more are of entries that no checkpoint covers yet")
+    return DIFFERS if findings else AGREES
 
 
 def _row(finding: PointFinding) -> dict[str, object]:
@@ -78,3 +142,87 @@ def _row(finding: PointFinding) -> dict[str, object]:
         "signed": finding.signed,
         "stored": finding.stored,
     }
+
+
+# Stating what is found
+
+
+@dataclass(frozen=True, slots=True)
+class Stating:
+    """How findings are to be stated in the log: by whom, by which broker, once or for good."""
+
+    key: Path | None
+    broker: str
+    follow: bool
+    interval_s: float
+
+
+async def state(directory: Path, how: Stating, *, as_json: bool) -> int:
+    """Compare, sign what differs, and send it until its receipt is there.
+
+    Exit 0: nothing new was found; 1: something was, and the log says so; 2: it does not yet.
+    """
+    from pipeline.edges.clock import SYSTEM_CLOCK
+    from pipeline.edges.keyfile import load_key
+    from pipeline.edges.mqtt import MqttInbox, MqttPublisher
+    from pipeline.edges.sqlite_findings import SqliteFindings
+    from pipeline.stages import auditor
+
+    folder = CityFolder(directory)
+    signer, issuer = load_key(how.key or folder.auditor_key)
+    host, port = _parse_broker(how.broker)
+    found = _Teller(as_json=as_json)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        outbox = await enter(SqliteFindings.open(folder.findings))
+        topics = (receipts_topic(issuer), refusals_topic(issuer))
+        inbox = await enter(MqttInbox.open(host, port, "auditor-inbox", topics))
+        sender = await enter(MqttPublisher.open(host, port, "auditor"))
+        watch = StoreWatch(
+            await auditor.known_findings(outbox),
+            await outbox.settled(),
+            load_authorities(folder.authorities).bounds_s["cosign_delay_s"],
+        )
+        policy = load_policy(folder.policy)
+        comparing = auditor.StoreAuditor(
+            reader_of(directory), policy, lambda: open_store(folder.points), watch
+        )
+        signatory = await auditor.open_signatory(issuer, signer, outbox, SYSTEM_CLOCK)
+        reporter = auditor.Reporter(signatory, outbox, sender, comparing.open_checkpoint())
+        stage = auditor.Auditor(comparing, reporter, outbox, inbox, SYSTEM_CLOCK, found)
+        if how.follow:
+            await _until_stopped(stage.run(how.interval_s))
+        elif not await stage.once(RECEIPTS_S):
+            reasons = ", ".join(sorted(set(reporter.refused.values()))) or "no receipt came"
+            raise UnavailableError("the log", f"findings are kept and not in it yet: {reasons}")
+    return DIFFERS if found.count else AGREES
+
+
+class _Teller:
+    """Tells people what was found."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self.count = 0
+
+    def __call__(self, findings: Sequence[Finding]) -> None:
+        self.count += len(findings)
+        for finding in findings:
+            print(json.dumps(describe(finding), ensure_ascii=False) if self._as_json else phrase(finding))
+        sys.stdout.flush()
+
+
+async def _until_stopped(work: Coroutine[None, None, None]) -> None:
+    """Do it until Ctrl-C or SIGTERM, or until it fails."""
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _parse_broker(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.scheme != "mqtt" or not parts.hostname:
+        raise InputError("--broker", f"not a broker's address: {url}", "Write mqtt://HOST:PORT.")
+    return parts.hostname, parts.port or MQTT_PORT

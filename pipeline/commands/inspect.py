@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 from pipeline.commands.evidence_report import describe_query
+from pipeline.commands.findings import phrase
 from pipeline.identity.changes import CHANGES, decode_change
 from pipeline.log.block import decode_body, parse_signed_block
 from pipeline.log.checkpoint import parse_checkpoint
@@ -30,10 +31,11 @@ from pipeline.verify.point import PointCheck, parse_proof
 from pipeline.wire import cbor
 from pipeline.wire.cose import parse_sign1
 from pipeline.wire.errors import InputError, VerificationError
+from pipeline.wire.finding import decode_finding
 from pipeline.wire.messages import decode_receipts, decode_refusal
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import decode_pack
-from pipeline.wire.statement import CONTENT_SENML, parse_statement
+from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, parse_statement
 
 Lines = Iterator[str]
 SIZE_MAX = 1 << 20
@@ -51,6 +53,8 @@ def _statement(data: bytes) -> Lines:
     if s.content_type == CONTENT_SENML:
         for record in decode_pack(s.payload, s.issuer):
             yield f"record     {record.quantity} = {record.value!r} {record.unit} at {record.time_s!r}"
+    elif s.content_type == CONTENT_FINDING:
+        yield f"finding    {phrase(decode_finding(s.payload))}"
     elif s.content_type in CHANGES:
         change = decode_change(s)
         for name in change.__dataclass_fields__:

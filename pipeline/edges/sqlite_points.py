@@ -91,10 +91,13 @@ class PointReader:
         return row and Point(*row)
 
     def stored(self, device: str, subject: str, quantity: str, time_us: int) -> tuple[float, int] | None:
-        """Return value and ref of the point at one place of the store, if it has one."""
+        """Return value and ref of the point at one place of the store, if it has one.
+
+        Of several kinds' series of these names it is the one that was there first.
+        """
         query = (
             "SELECT value, ref FROM points JOIN series ON series.id = series "
-            "WHERE device = ? AND quantity = ? AND subject = ? AND time_us = ?"
+            "WHERE device = ? AND quantity = ? AND subject = ? AND time_us = ? ORDER BY series.id LIMIT 1"
         )
         row = self._connection.execute(query, (device, quantity, subject, time_us)).fetchone()
         return row and (row[0], row[1])
@@ -129,6 +132,16 @@ class PointReader:
         while rows := self._connection.execute(query, (*after, SCAN_ROWS)).fetchall():
             yield from (Point(*row[2:]) for row in rows)
             after = rows[-1][:2]
+
+    def count_below(self, ref: int) -> int:
+        """Return how many points have a smaller ref."""
+        row = self._connection.execute("SELECT count(*) FROM points WHERE ref < ?", (ref,)).fetchone()
+        return int(row[0])
+
+    def beyond(self, ref: int, limit: int) -> list[Point]:
+        """Return up to `limit` points with this ref or a larger one."""
+        query = f"{POINT_QUERY} WHERE ref >= ? LIMIT ?"
+        return [Point(*row) for row in self._connection.execute(query, (ref, limit))]
 
     def counts(self) -> PointCounts:
         """Count what is stored."""

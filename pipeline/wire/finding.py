@@ -4,6 +4,7 @@ It says which point, what was signed, what is stored instead, when that was noti
 checkpoint, and which credentials could have written it.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard, cast
 
@@ -21,7 +22,8 @@ HASH_SIZE = 32
 LABEL_SIZE_MAX = 128  # Bytes.
 
 _REASON, _PLACE, _SIGNED, _STORED, _REF, _NOTICED, _UNNOTICED, _CHECKPOINT, _CREDENTIALS = range(1, 10)
-_OPTIONAL = frozenset({_SIGNED, _STORED, _REF, _UNNOTICED})
+_STORED_TEXT = 10
+_OPTIONAL = frozenset({_SIGNED, _STORED, _REF, _UNNOTICED, _STORED_TEXT})
 
 
 class FoundPlace(NamedTuple):
@@ -78,7 +80,7 @@ def encode_finding(finding: Finding) -> bytes:
     }
     optional = {
         _SIGNED: finding.signed,
-        _STORED: finding.stored,
+        _STORED_TEXT if isinstance(finding.stored, str) else _STORED: finding.stored,
         _REF: None if finding.ref is None else list(finding.ref),
         _UNNOTICED: finding.unnoticed_ms,
     }
@@ -115,7 +117,8 @@ def _parse(fields: object) -> Finding:
             **rest,
         } if (
             code in REASONS
-            and _needed(code) <= rest.keys() <= _OPTIONAL
+            and rest.keys() <= _OPTIONAL
+            and _are_enough(code, rest.keys())
             and all(map(is_label, (device, subject, quantity)))
             and abs(time_us) <= COUNTER_MAX
             and _is_counter(noticed_ms)
@@ -128,7 +131,7 @@ def _parse(fields: object) -> Finding:
                 reason=BY_CODE[code],
                 place=FoundPlace(device, subject, quantity, time_us),
                 signed=_parse_number(rest[_SIGNED]) if _SIGNED in rest else None,
-                stored=_parse_stored(rest[_STORED]) if _STORED in rest else None,
+                stored=_parse_stored(rest),
                 ref=_parse_ref(rest[_REF]) if _REF in rest else None,
                 noticed_ms=noticed_ms,
                 unnoticed_ms=_parse_counter(rest[_UNNOTICED]) if _UNNOTICED in rest else None,
@@ -139,10 +142,13 @@ def _parse(fields: object) -> Finding:
     raise VerificationError(Reason.FINDING_SHAPE)
 
 
-def _needed(code: str) -> frozenset[int]:
-    """Return which of the optional fields a finding of this kind has all the same."""
-    signed = frozenset({_SIGNED, _REF}) if code in POINT_SIGNED else frozenset[int]()
-    return signed | {_STORED} if code in POINT_STORED else signed
+def _are_enough(code: str, labels: Collection[object]) -> bool:
+    """Tell whether a finding of this kind has those of the optional fields that it must have."""
+    stored = (_STORED in labels) + (_STORED_TEXT in labels)
+    signed = _SIGNED in labels and _REF in labels
+    return (code not in POINT_SIGNED or signed) and (
+        stored == 1 or (stored == 0 and code not in POINT_STORED)
+    )
 
 
 def _is_counter(value: object) -> TypeGuard[int]:
@@ -161,8 +167,13 @@ def _parse_number(value: object) -> float:
     return float(cast("float", value))
 
 
-def _parse_stored(value: object) -> float | str:
-    return cast("str", value) if is_label(value) else _parse_number(value)
+def _parse_stored(fields: Mapping[object, object]) -> float | str | None:
+    text = fields.get(_STORED_TEXT)
+    if text is None:
+        return _parse_number(fields[_STORED]) if _STORED in fields else None
+    if not is_label(text):
+        raise VerificationError(Reason.FINDING_SHAPE, "a stored text")
+    return cast("str", text)
 
 
 def _parse_ref(ref: object) -> tuple[int, int]:

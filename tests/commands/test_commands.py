@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(240)
 
 KEYS = [
     "published", "stored", "superseded", "waiting", "refused", "duplicates", "blocks", "log_size", "verified",
-    "failed", "altered", "altered_found", "latency_p50_s", "latency_p99_s",
+    "failed", "altered", "altered_found", "findings_in_log", "latency_p50_s", "latency_p99_s",
 ]  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def test_a_demo_proves_points_and_finds_what_was_altered(demo: Demo) -> None:
     summary = demo.summary
     assert (summary["verified"], summary["failed"]) == (500, 0)
     assert (summary["altered"], summary["altered_found"], summary["false_alarms"]) == (20, 20, 0)
+    assert summary["findings_in_log"] == 20
 
 
 def test_a_demo_leaves_what_a_verifier_needs(demo: Demo) -> None:
@@ -230,6 +231,46 @@ def test_audit_names_exactly_what_the_intruder_altered(demo: Demo) -> None:
                 query, (finding["device"], finding["quantity"], finding["time_us"])
             ).fetchone()
             assert row == (finding["stored"],)
+
+
+def test_findings_stand_in_the_log_signed_by_an_enrolled_auditor(demo: Demo) -> None:
+    """What the intruder altered, what it was, when that was noticed, who could have written; fsck is clean."""
+    done = cityproof("findings", str(demo.root), "--json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    altered = json.loads((demo.root / "state" / "altered.json").read_text(encoding="utf-8"))
+    assert {(f["device"], f["quantity"], f["time_us"], f["stored"]) for f in listed} == {
+        (a["device"], a["quantity"], a["time_us"], a["is"]) for a in altered
+    }
+    for finding in listed:
+        assert finding["auditor"] == "https://audit.demo.cityproof.example/"
+        assert finding["signed"] != finding["stored"]
+        assert finding["credentials"][0] == "user root"
+    assert b"20 findings in the log" in cityproof("findings", str(demo.root)).stdout
+    assert cityproof("fsck", str(demo.root)).returncode == 0
+
+
+def test_stating_needs_a_broker(demo: Demo) -> None:
+    """It says so in one line."""
+    done = cityproof("audit", str(demo.root), "--follow")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"cityproof: --broker: ")
+
+
+def test_a_monitor_goes_on_where_it_was(demo: Demo, tmp_path: Path) -> None:
+    """The first look reads all, the second nothing; a log that is gone is not accused."""
+    city = tmp_path / "city"
+    copytree(demo.root, city)
+    first = cityproof("monitor", str(city), "--once", "--skew-s", "1e9", "--json")
+    *reports, last = map(json.loads, first.stdout.splitlines())
+    assert {report["reason"] for report in reports} <= {"equivocation"}
+    assert last == {"checked": demo.summary["log_size"], "size": demo.summary["log_size"], "standing": 0}
+    again = cityproof("monitor", str(city), "--once", "--skew-s", "1e9", "--json")
+    assert (again.returncode, json.loads(again.stdout)) == (0, last)
+    (city / "log" / "checkpoint").unlink()
+    gone = cityproof("monitor", str(city), "--once", "--skew-s", "1e9", "--json")
+    assert gone.returncode == 2
+    assert json.loads(gone.stdout.splitlines()[0])["reason"] == "log_silent"
 
 
 def test_a_folder_in_use_is_refused_in_one_line(demo: Demo, tmp_path: Path) -> None:

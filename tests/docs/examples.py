@@ -22,6 +22,7 @@ from pipeline.wire.admission import Admission, encode_admission
 from pipeline.wire.cbor import encode
 from pipeline.wire.cose import parse_sign1, signing_input
 from pipeline.wire.enrolment import Enrolment, encode_enrolment
+from pipeline.wire.finding import Finding, FoundPlace, encode_finding
 from pipeline.wire.keys import SeedSigner, key_id
 from pipeline.wire.messages import encode_receipts, encode_refusal
 from pipeline.wire.possession import sign_possession
@@ -32,6 +33,7 @@ from pipeline.wire.senml import Record, encode_pack
 from pipeline.wire.statement import (
     CONTENT_ADMISSION,
     CONTENT_ENROLMENT,
+    CONTENT_FINDING,
     CONTENT_REVOCATION,
     CONTENT_ROTATION,
     CONTENT_SENML,
@@ -132,6 +134,32 @@ def auditor_enrolment() -> bytes:
         possession=sign_possession(TRUCK, AUTHORITY, "https://audit.example/"),
     )
     return encode_enrolment(auditor)
+
+
+def finding_statement() -> bytes:
+    """A finding with every field."""
+    finding = Finding(
+        reason=Reason.POINT_ALTERED,
+        place=FoundPlace(DEVICE, "container/7", "temperature", TIME_S * 10**6),
+        signed=-18.5,
+        stored=-2.0,
+        ref=(4, 1),
+        noticed_ms=TIME_S * 1000 + 2500,
+        unnoticed_ms=TIME_S * 1000,
+        size=5,
+        root=bytes(32),
+        credentials=("user root",),
+    )
+    return sign_statement(
+        TRUCK,
+        issuer="https://audit.example/",
+        subject=finding.place.subject,
+        content_type=CONTENT_FINDING,
+        epoch=TIME_S,
+        sequence=0,
+        previous=bytes(32),
+        payload=encode_finding(finding),
+    )
 
 
 def rotation_statement() -> bytes:
@@ -299,6 +327,7 @@ def examples() -> dict[str, bytes]:
         "revocation-statement": revocation_statement(),
         "admission-statement": admission_statement(),
         "role-enrolment": auditor_enrolment(),
+        "finding-statement": finding_statement(),
         "registry-record": key_record().leaf(),
         "admission-record": AdmissionRecord(DEVICE, bytes(32), bytes(32)).leaf(),
         "point-proof": point_proof(),

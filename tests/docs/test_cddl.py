@@ -25,6 +25,8 @@ PARTS: dict[str, Callable[[Any], list[tuple[str, Any]]]] = {
     "rotation-statement": lambda v: _sign1(v, "authority-header", "empty", "rotation"),
     "revocation-statement": lambda v: _sign1(v, "authority-header", "empty", "revocation"),
     "admission-statement": lambda v: _sign1(v, "authority-header", "empty", "admission"),
+    "finding-statement": lambda v: _sign1(v, "finding-header", "empty", "finding"),
+    "finding": lambda v: [("point-place", v[2]), ("leaf-place", v[5]), ("tree-head", v[8])],
     "rotation": lambda v: [("sequence-place", v[4])],
     "enrolment": lambda v: [("sensor-enrolment" if 9 in v else "role-enrolment", v)],
     "registry-record": lambda v: [("admission-record" if len(v) == 3 else "key-record", v)],

@@ -112,7 +112,9 @@ def test_a_deleted_point_is_missing() -> None:
     """With the value that was signed."""
     store = {place: value for place, value in EXAMPLE.store.items() if place != PLAIN}
     findings, matched = EXAMPLE.audit(store)
-    assert findings == [PointFinding(PLAIN, Reason.POINT_MISSING, EXAMPLE.store[PLAIN].value, None)]
+    assert findings == [
+        PointFinding(PLAIN, Reason.POINT_MISSING, EXAMPLE.store[PLAIN].value, None, EXAMPLE.store[PLAIN].ref)
+    ]
     assert matched == 33
 
 
@@ -120,7 +122,9 @@ def test_an_older_statement_in_place_of_a_newer_is_missing() -> None:
     """Putting back what was superseded hides the correction."""
     older = StoredValue(20.25, LEAVES_PER_ENTRY + 1)
     findings, matched = EXAMPLE.audit(EXAMPLE.store | {CORRECTED: older})
-    assert findings == [PointFinding(CORRECTED, Reason.POINT_MISSING, 50.0, 20.25)]
+    assert findings == [
+        PointFinding(CORRECTED, Reason.POINT_MISSING, 50.0, 20.25, EXAMPLE.store[CORRECTED].ref)
+    ]
     assert matched == 34  # The older one has a leaf of its own.
 
 
@@ -130,7 +134,7 @@ def test_a_point_that_names_a_leaf_that_is_not_its_own_is_unexpected() -> None:
     for ref in (EXAMPLE.store[PLAIN].ref + 1, (size - 1) * LEAVES_PER_ENTRY + 1, size * LEAVES_PER_ENTRY - 1):
         findings, matched = EXAMPLE.audit(EXAMPLE.store | {PLAIN: StoredValue(1.0, ref)})
         signed_value = EXAMPLE.store[PLAIN].value
-        assert findings == [PointFinding(PLAIN, Reason.POINT_UNEXPECTED, signed_value, 1.0)]
+        assert findings == [PointFinding(PLAIN, Reason.POINT_UNEXPECTED, signed_value, 1.0, ref)]
         assert matched == 33
 
 

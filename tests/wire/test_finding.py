@@ -70,7 +70,8 @@ PLACE_FIELDS = list(PLACE)
         (2, [*PLACE_FIELDS[:3], 2**53]),
         (3, "20.25"),
         (3, True),
-        (4, "a\nb"),
+        (4, "text"),
+        (10, "both"),
         (4, b"7.5"),
         (5, [17]),
         (5, [17, -1]),
@@ -82,13 +83,23 @@ PLACE_FIELDS = list(PLACE)
         (9, []),
         (9, [""]),
         (9, ["x"] * 33),
-        (10, 1),
+        (11, 1),
     ],
 )
 def test_what_is_none_is_refused(label: int, value: object) -> None:
     """Whatever is missing, of another type, out of range, or too much."""
     with pytest.raises(VerificationError) as refused:
         decode_finding(changed(label, value))
+    assert refused.value.reason is Reason.FINDING_SHAPE
+
+
+@pytest.mark.parametrize("text", ["a\nb", "", 7.5])
+def test_a_stored_text_is_a_label(text: object) -> None:
+    """It stands in place of the number."""
+    fields: dict[int, Any] = cbor2.loads(encode_finding(replace(ALTERED, stored="x")))
+    assert (fields.pop(10), 4 in fields) == ("x", False)
+    with pytest.raises(VerificationError) as refused:
+        decode_finding(cbor2.dumps(fields | {10: text}, canonical=True))
     assert refused.value.reason is Reason.FINDING_SHAPE
 
 

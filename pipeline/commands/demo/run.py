@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from pipeline.commands.demo.auditor import enrol_auditor
 from pipeline.commands.demo.table import live_table
 from pipeline.commands.demo.watch import Latencies, Watch
 from pipeline.commands.reading import reader_of
@@ -82,6 +83,7 @@ class Outcome:
     failed: int = 0
     altered: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     found: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    stated: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
     def altered_found(self) -> int:
@@ -108,20 +110,23 @@ async def run(plan: Plan) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     console.print(f"[bold]cityproof demo[/] in {folder.root}  (Ctrl-C ends it)")
+    newly = not folder.findings.exists()
     async with (
         embedded_city(folder, keys, 0, watch.on_published) as city,
         _serve_files(plan, console),
     ):
+        if newly:
+            await enrol_auditor(city, keys)
         before = await city.stages.points.counts()
         watching = asyncio.create_task(watch.run(city.stages.bus, SHARDS))
         try:
             devices = await _run_devices(plan, folder, city, watch, before, stopping, console)
             counts = await _settle(devices, city, watch, before)
+            outcome = await _prove_and_tamper(plan, folder, city, console)
             await _check_alive(city, watching)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-    outcome = await _prove_and_tamper(plan, folder, console)
     return _report(plan, console, _summary(devices.status, counts, watch, outcome), outcome)
 
 
@@ -253,7 +258,7 @@ async def _check_alive(city: RunningCity, watching: asyncio.Task[None]) -> None:
             task.result()
 
 
-async def _prove_and_tamper(plan: Plan, folder: CityFolder, console: Console) -> Outcome:
+async def _prove_and_tamper(plan: Plan, folder: CityFolder, city: RunningCity, console: Console) -> Outcome:
     outcome = Outcome()
     chance = random.Random(plan.seed)  # noqa: S311 - a demo that can be repeated, not a secret
     with console.status("proving points picked at random, and verifying the proofs"):
@@ -265,11 +270,30 @@ async def _prove_and_tamper(plan: Plan, folder: CityFolder, console: Console) ->
         seed = secrets.randbits(32) if plan.seconds is None else plan.seed
         await _child("-m", module, str(folder.points), str(ALTERED), str(seed), str(listing))
     with console.status("every stored point is compared with its leaf, by a process that is told nothing"):
-        # The audit ends before this one reads what was altered.
-        report = json.loads(await _child("-m", "pipeline.cli", "audit", str(folder.root), "--json"))
-    outcome.found = report["findings"]
+        # The audit ends, its findings in the log, before this one reads what was altered.
+        broker = f"mqtt://{city.host}:{city.port}"
+        told = await _child("-m", "pipeline.cli", "audit", str(folder.root), "--broker", broker, "--json")
+        outcome.found = [json.loads(line) for line in told.splitlines()]
+        outcome.stated = await _stated(folder, outcome.found)
     outcome.altered = json.loads(listing.read_text(encoding="utf-8"))
     return outcome
+
+
+async def _stated(folder: CityFolder, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those findings that are under a checkpoint: all, or as many as are after some time."""
+    deadline = time.monotonic() + SETTLE_S
+    told = {_identity(row) for row in found}
+    while True:
+        listed = json.loads(await _child("-m", "pipeline.cli", "findings", str(folder.root), "--json"))
+        stated = [row for row in listed if _identity(row) in told]
+        if len(stated) >= len(told) or time.monotonic() > deadline:
+            return stated
+        await asyncio.sleep(REFRESH_S)
+
+
+def _identity(row: dict[str, Any]) -> str:
+    """Return what makes a finding that was told the one that is listed in the log."""
+    return json.dumps([row[name] for name in ("reason", "device", "quantity", "time_us", "noticed_ms")])
 
 
 async def _child(*arguments: str) -> bytes:
@@ -325,6 +349,7 @@ def _summary(status: dict[str, Any], counts: PointCounts, watch: Watch, outcome:
         "altered": len(outcome.altered),
         "altered_found": outcome.altered_found,
         "false_alarms": outcome.false_alarms,
+        "findings_in_log": len(outcome.stated),
         "latency_p50_s": round(watch.latencies.percentile(0.5), 3),
         "latency_p99_s": round(watch.latencies.percentile(0.99), 3),
     }
@@ -335,7 +360,9 @@ def _report(plan: Plan, console: Console, summary: dict[str, Any], outcome: Outc
         where = f"{row['device']} {row['quantity']} {format_time(row['time_us'])}"
         console.print(f"  [red]{row['reason']}[/] {where}: signed {row['signed']}, stored {row['stored']}")
     found, others = summary["altered_found"], summary["false_alarms"]
+    stated = summary["findings_in_log"]
     console.print(f"altered {summary['altered']}, of these found {found}; found besides: {others}")
+    console.print(f"{stated} signed findings are in the log now; `cityproof findings {plan.root}` lists them")
     refused = sum(summary["refused"].values())
     placed = summary["stored"] + summary["superseded"] + summary["waiting"] + refused
     console.print(
@@ -349,7 +376,7 @@ def _report(plan: Plan, console: Console, summary: dict[str, Any], outcome: Outc
     if plan.summary is not None:
         plan.summary.write_text(text + "\n", encoding="utf-8")
     console.print(f"Everything it made is in {plan.root}. Go on with")
-    for command in ("verify {}/proofs/0000.proof", "inspect {}/proofs/0000.proof", "audit {}", "fsck {}"):
+    for command in ("verify {}/proofs/0000.proof", "inspect {}/proofs/0000.proof", "findings {}", "fsck {}"):
         console.print("  cityproof " + command.format(plan.root), highlight=False)
     held = (
         placed == summary["published"]
@@ -357,6 +384,7 @@ def _report(plan: Plan, console: Console, summary: dict[str, Any], outcome: Outc
         and summary["failed"] == 0
         and summary["altered"] == summary["altered_found"]
         and summary["false_alarms"] == 0
+        and summary["findings_in_log"] == summary["altered"]
     )
     if not held:
         console.print("[bold red]something did not hold; the summary says what")
