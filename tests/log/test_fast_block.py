@@ -14,6 +14,7 @@ from pipeline.log.manifest import Manifest, decode_manifest, encode_manifest
 from pipeline.wire import cbor
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SeedSigner, key_id
+from pipeline.wire.reasons import Reason
 
 COUNTERS = st.one_of(
     st.sampled_from([0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**53 - 1]),
@@ -86,6 +87,15 @@ def test_the_usual_form_is_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) ->
     raws = [encode_manifest(manifest) for manifest in usual]
     monkeypatch.setattr(module, "_from_fields", None)
     assert [decode_manifest(raw) for raw in raws] == usual
+
+
+@pytest.mark.parametrize("change", [{"offset_first": 6}, {"arrival_first_ms": 8}])
+def test_a_range_that_ends_before_it_begins_is_refused(change: dict[str, int]) -> None:
+    """In the usual form as in any other."""
+    plain = Manifest(1, 24, bytes(32), bytes(16), 5, 5, 7, 7, 4, 0, {}, bytes(32), 3, bytes(32))
+    raw = encode_manifest(replace(plain, **change))  # type: ignore[arg-type]
+    assert module._USUAL.fullmatch(raw)
+    assert either(raw) == generally(raw) == Reason.MANIFEST_SHAPE.value
 
 
 def test_every_first_byte_of_every_field() -> None:
