@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.wire import pack_scan
 from pipeline.wire.pack_scan import scan_pack
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import Record, decode_pack, encode_pack
@@ -133,3 +134,12 @@ def test_oversize_packs_do_not_go_the_fast_way() -> None:
     assert len(payload) > 16384
     assert scan_pack(payload, issuer) is None
     assert refusal(payload, issuer) is Reason.OVERSIZE
+
+
+@pytest.mark.parametrize(("records", "remembered"), [(32, 1), (33, 0)])
+def test_shapes_of_long_packs_are_not_remembered(records: int, remembered: int) -> None:
+    """What a long pack looks like would take too much memory; up to 32 records it is kept."""
+    payload = encode_pack(ISSUER, [Record("speed", "m/s", 1.0, T + 7.0 * at) for at in range(records)])
+    pack_scan._shape_of.cache_clear()
+    assert scan_pack(payload, ISSUER) is not None
+    assert pack_scan._shape_of.cache_info().currsize == remembered
