@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from pipeline.identity.archived import REGISTRY_PATH
 from pipeline.ports import WitnessAnswer
 from pipeline.wire.errors import InputError, UnavailableError
 
 ANSWER_BYTES_MAX = 64 * 1024
 TIMEOUT_S = 5.0
-FILE_BYTES_MAX = 256 * (2 + 0xFFFF)  # An entry bundle; no file of a log is larger.
+FILE_BYTES_MAX = 64 * 1024 * 1024  # An entry bundle has 17 MB at most, a registry of 250,000 keys 60.
 FILE_S = 60.0  # For one file, however slowly it comes.
 ATTEMPTS = 6
 RETRY_FIRST_S = 0.2
@@ -72,7 +73,7 @@ class HttpFiles:
 
     Args:
         url: The log's prefix.
-        token: The auditor's token, for block bodies.
+        token: The auditor's token, for block bodies and the registry.
         pause: How to wait between attempts, seconds.
     """
 
@@ -114,7 +115,8 @@ class HttpFiles:
         if self._client is None:
             self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
         headers = {"cache-control": "no-cache"} if fresh else {}
-        if self._token is not None and path.startswith("block/"):  # It is nobody else's business.
+        if self._token is not None and (path.startswith("block/") or path == REGISTRY_PATH):
+            # No other file asks for it, and it is nobody else's business.
             headers["authorization"] = f"Bearer {self._token}"
         try:
             with self._client.stream("GET", self._url + path, headers=headers) as response:

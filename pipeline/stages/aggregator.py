@@ -156,6 +156,7 @@ class RegistryAdmission:
     def close_block(self) -> None:
         """Make what the open block's statements did part of the named state."""
         self.registry.close_block()
+        self.registry.forget()
 
 
 @dataclass(slots=True)

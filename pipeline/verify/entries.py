@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from pipeline.identity.archived import REGISTRY_PATH
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.changes import check_change
 from pipeline.identity.lag import RegistryLag
 from pipeline.identity.registry import Registry
+from pipeline.identity.snapshot import decode_registry, encode_registry
 from pipeline.log.archive import read_block
 from pipeline.log.block import SignedBlock, parse_signed_block, verify_signed_block
 from pipeline.log.chain import ChainTip, check_follows
@@ -148,6 +150,24 @@ class EntryCheck:
         self._bundle_lost = False
         self._topic_id: bytes | None = None
         self.tally = Tally()
+
+    def check_snapshot(self) -> Iterator[Finding]:
+        """Compare the registry's snapshot, if there is one, with what follows from the entries so far."""
+        if self._registry_lost:
+            return
+        try:
+            snapshot = reread(self._read_snapshot)
+        except VerificationError as error:
+            yield finding_of(REGISTRY_PATH, error)
+            return
+        if snapshot is not None:
+            state = min(snapshot.blocks, self._registry.blocks)  # It may be ahead of the checkpoint.
+            if encode_registry(snapshot.at(state)) != encode_registry(self._registry.at(state)):
+                yield Finding(REGISTRY_PATH, Reason.BLOCK_REGISTRY, f"state {state}")
+
+    def _read_snapshot(self) -> Registry | None:
+        data = self._read(REGISTRY_PATH)
+        return None if data is None else decode_registry(data)
 
     def to_bytes(self) -> bytes:
         """Encode where the check stands, all but the registry: that follows from the jobs' updates."""

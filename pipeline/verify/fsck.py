@@ -93,6 +93,7 @@ class LogCheck:
             yield from entries.finish(job)
             if job.done:
                 progress(job.done, tiles.size)
+        yield from entries.check_snapshot()
 
     # Files
 

@@ -98,11 +98,11 @@ async def test_a_second_look_passes_caches_by() -> None:
     assert [b"no-cache" in request for request in asked] == [False, False, True]
 
 
-async def test_the_token_goes_with_bodies_only() -> None:
-    """It is for block bodies; a copy in another process has it as well."""
+async def test_the_token_goes_with_what_asks_for_it_only() -> None:
+    """That is block bodies and the registry; a copy in another process has it as well."""
     async with answering(OK) as (url, asked):
-        await read("tile/0/000", "block/1/000", url=url, token=TOKEN)
-    assert [TOKEN.encode() in request for request in asked] == [False, True]
+        await read("tile/0/000", "block/1/000", "registry", "checkpoint", url=url, token=TOKEN)
+    assert [TOKEN.encode() in request for request in asked] == [False, True, True, False]
 
 
 def published() -> ForgedLog:

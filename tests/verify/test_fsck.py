@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.identity.archived import read_registry
 from pipeline.identity.authorities import Authorities
+from pipeline.identity.registry import Registry
+from pipeline.identity.snapshot import encode_registry
 from pipeline.log.block import encode_body, sign_block
 from pipeline.log.genesis import sign_genesis
 from pipeline.log.manifest import Manifest, encode_manifest
@@ -714,6 +717,43 @@ def test_entry_0_must_be_the_genesis_of_this_log(genesis: bytes, reason: str) ->
     log = Log(genesis=genesis).begin()
     log.add(1, [spoiled(log.devices[0].read())])
     assert found(log.finish()) == [("entry 0", reason), ("block/1/001 leaf 1", "signature_invalid")]
+
+
+def with_snapshot(change: Callable[[Registry], Registry] = lambda registry: registry) -> Mapping[str, bytes]:
+    """The good log with its registry's snapshot, as it is or changed."""
+    registry = read_registry(GOOD.get, registry_blocks_of(GOOD))
+    return {**GOOD, "registry": encode_registry(change(registry))}
+
+
+def registry_blocks_of(files: Mapping[str, bytes]) -> int:
+    """How many blocks of shard 0 a log has."""
+    return sum(path.startswith("block/0/") for path in files)
+
+
+def test_a_snapshot_of_the_registry_is_compared_with_the_blocks() -> None:
+    """That of this state, an earlier one, or a later one, whose blocks are under no checkpoint yet."""
+    blocks = registry_blocks_of(GOOD)
+    assert found(with_snapshot()) == []
+    assert found(with_snapshot(lambda registry: registry.at(blocks - 1))) == []
+
+    def later(registry: Registry) -> Registry:
+        registry.apply(enrolment(Device(77)), bytes(32))
+        registry.close_block()
+        return registry
+
+    assert found(with_snapshot(later)) == []
+
+
+@pytest.mark.parametrize("change", [{"public_key": bytes(32)}, {"since": 99}, {"kind": "water"}])
+def test_an_altered_snapshot_of_the_registry_is_named(change: dict[str, Any]) -> None:
+    """Also where its root would be the same: what is not in the tree is compared as well."""
+
+    def altered(registry: Registry) -> Registry:
+        first, *others = registry.keys
+        return Registry.of(registry.blocks, [replace(first, **change), *others], registry.admissions)
+
+    assert found(with_snapshot(altered)) == [("registry", "block_registry")]
+    assert found({**GOOD, "registry": b"\x80"}) == [("registry", "snapshot_shape")]
 
 
 def test_another_authorities_file_is_another_city() -> None:
