@@ -120,7 +120,8 @@ def mutants_of(path: Path) -> list[Mutant]:
     for index, node in enumerate(_mutable(tree)):
         for variant, replacement in enumerate(_variants(node)):
             function = (path, functions[node]) if node in functions else None
-            change = f"{_shown(node)}  ->  {_shown(replacement)}"
+            place = f"{functions[node]}: " if node in functions else ""
+            change = f"{place}{_shown(node)} -> {_shown(replacement)}"
             made.append(Mutant(path, source, index, variant, function, getattr(node, "lineno", 0), change))
     return made
 
@@ -520,6 +521,12 @@ def _file_of(name: str) -> str:
     return name.partition("::")[0]
 
 
+def section_about(path: Path, page: str) -> str:
+    """Return what stands on the page under headings that name a module."""
+    sections = page.split("\n### ")[1:]
+    return "".join(section for section in sections if str(Path(*path.parts[-2:])) in section.split("\n")[0])
+
+
 def main() -> int:
     """Mutate, run, report."""
     parser = argparse.ArgumentParser(
@@ -543,11 +550,12 @@ def main() -> int:
         print("The tests fail without any mutation; mend that first.")
         return 2
     session.send(reach)
-    explained = EXPLAINED.read_text(encoding="utf-8")
+    page = EXPLAINED.read_text(encoding="utf-8")
     total = survivors = unexplained = 0
     for path, numbered in groupby(enumerate(mutants), lambda pair: pair[1].path):
         fates = [(mutant, survives(at, mutant, reach, session)) for at, mutant in numbered]
         alive = [mutant for mutant, survived in fates if survived]
+        explained = section_about(path, page)
         print(f"{path}: {len(fates) - len(alive)} of {len(fates)} noticed", flush=True)
         for mutant in alive:
             known = f"`{mutant.change}`" in explained
