@@ -306,8 +306,7 @@ class Collector:
             if not chosen:
                 continue
             leaves = block.leaves
-            for _, statement in chosen:
-                keys.show(block.manifest, statement)
+            keys.show(block.manifest, [statement for _, statement in chosen])
             places = [leaf for leaf, _ in chosen]
             hashes = gap_hashes(after, block.entry, self.size, self._tiles.read_hash)
             hashes += prove_leaves(block.tree, [0, *places])
@@ -349,21 +348,27 @@ class _KeyWriter:
         self._keys = _Keys(read, shards)
         self._shown: dict[tuple[bytes, str, bytes], None] = {}
 
-    def show(self, manifest: Manifest, statement: Statement) -> None:
-        """Write the key of a statement in such a block, and what lets it in where the key alone does not."""
+    def show(self, manifest: Manifest, statements: Sequence[Statement]) -> None:
+        """Write the keys of a block's statements, and what lets one in where its key alone does not."""
         registry, root = self._keys.at(manifest), manifest.registry_root
-        key = registry.find(statement)
-        if (root, *key.place) not in self._shown:
-            enrolment, rotations = registry.history(key)
-            status = KeyStatus(key.ends, key.revocation)
-            frame = KeyFrame(root, enrolment, registry.path(key), tuple(rotations), status)
-            self._writer.add(KEY, encode_key(frame))
-            remember(self._shown, (root, *key.place), None)
-        admission = registry.admission(statement, key)
-        if admission is not None:
-            self._writer.add(
-                ADMISSION, encode_admission(AdmissionFrame(root, hash_leaf(statement.raw), *admission))
-            )
+        found = [registry.find(statement) for statement in statements]
+        needed = {key.place: key for key in found}
+        # What is shown may push out what was shown long before, and is needed as well.
+        while missing := [key for key in needed.values() if (root, *key.place) not in self._shown]:
+            for key in missing:
+                self._show_key(registry, root, key)
+        for statement, key in zip(statements, found, strict=True):
+            admission = registry.admission(statement, key)
+            if admission is not None:
+                frame = AdmissionFrame(root, hash_leaf(statement.raw), *admission)
+                self._writer.add(ADMISSION, encode_admission(frame))
+
+    def _show_key(self, registry: RegistryReader, root: bytes, key: KeyRecord) -> None:
+        enrolment, rotations = registry.history(key)
+        status = KeyStatus(key.ends, key.revocation)
+        frame = KeyFrame(root, enrolment, registry.path(key), tuple(rotations), status)
+        self._writer.add(KEY, encode_key(frame))
+        remember(self._shown, (root, *key.place), None)
 
 
 def _note(life: _Life, statement: Statement, query: Query) -> None:

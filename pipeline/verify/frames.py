@@ -108,8 +108,10 @@ class _Inflate:
                 content = self._stream.decompress(data, _READ_SIZE * 4)
             except zlib.error as error:
                 raise VerificationError(Reason.EVIDENCE_SHAPE, "not a deflate stream") from error
-            left = len(self._stream.unconsumed_tail) + len(self._stream.unused_data)
-            self._hash.update(data[: len(data) - left])
+            # Where the stream has ended, zlib keeps what is behind it in both places.
+            stream = self._stream
+            left = stream.unused_data if stream.eof else stream.unconsumed_tail
+            self._hash.update(data[: len(data) - len(left)])
             if content:
                 return content
         return b""
