@@ -1,7 +1,7 @@
 """Writes rounds into every embedded store until it is killed or has done ROUNDS. Says what was acknowledged.
 
 Round n appends two messages to `statements` and one to `log`, commits a group, writes two points, two index
-rows and two files. It goes on behind what it finds on the bus, as a stage does.
+rows, a finding and two files. It goes on behind what it finds on the bus, as a stage does.
 
 `python crash_child.py FOLDER`
 """
@@ -14,13 +14,19 @@ from pathlib import Path
 from pipeline.edges.files import LocalFiles
 from pipeline.edges.keyfile import load_or_create_key
 from pipeline.edges.sqlite_bus import SqliteBus
+from pipeline.edges.sqlite_findings import SqliteFindings
 from pipeline.edges.sqlite_index import SqliteReceiptIndex
 from pipeline.edges.sqlite_points import SqlitePoints
-from pipeline.ports import Append, LeafPlace, Point
+from pipeline.ports import Append, ChainState, LeafPlace, Point
+from pipeline.stages.auditor import Signatory
+from pipeline.wire.finding import Finding, FoundPlace
+from pipeline.wire.keys import SeedSigner
+from pipeline.wire.reasons import Reason
 
 ROUNDS = 6
 TOPICS = {"statements": 2, "log": 1}
 ISSUER = "urn:dev:org:32473-1"
+SIGNER = SeedSigner(bytes(32))
 
 
 def batch(number: int) -> list[Append]:
@@ -36,6 +42,21 @@ def rows(number: int) -> list[LeafPlace]:
     return [LeafPlace(ISSUER, 0, 2 * number + n, number, 1, number, n + 1) for n in (0, 1)]
 
 
+def finding(number: int) -> Finding:
+    return Finding(
+        reason=Reason.POINT_MISSING,
+        place=FoundPlace(ISSUER, "site", "no2", number),
+        signed=0.5,
+        stored=None,
+        ref=(number, 1),
+        noticed_ms=number,
+        unnoticed_ms=None,
+        size=number,
+        root=bytes(32),
+        credentials=("root",),
+    )
+
+
 def files(number: int) -> dict[str, bytes]:
     return {f"tile/{number}": b"%d" % number * 3000, "checkpoint": b"%d" % number * 3000}
 
@@ -49,6 +70,7 @@ async def main(folder: Path, say: Callable[[str, object], None]) -> None:
         bus.writer("bridge") as writer,
         SqlitePoints.open(folder / "points.db") as store,
         SqliteReceiptIndex.open(folder / "receipts.db") as index,
+        SqliteFindings.open(folder / "findings.db") as outbox,
     ):
         say("open", 0)
         last = await bus.last("log", 0)
@@ -61,6 +83,9 @@ async def main(folder: Path, say: Callable[[str, object], None]) -> None:
             say("points", number)
             await index.put(rows(number))
             say("rows", number)
+            chain = await outbox.chain() or ChainState(1, 0, bytes(32))
+            await outbox.add(*Signatory("https://audit.example/", SIGNER, chain).sign([finding(number)]))
+            say("finding", number)
             await log.write_many(files(number))
             say("files", number)
 

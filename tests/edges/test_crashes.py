@@ -12,9 +12,13 @@ import pytest
 
 from pipeline.edges.files import LocalFiles
 from pipeline.edges.sqlite_bus import SqliteBus
+from pipeline.edges.sqlite_findings import SqliteFindings
 from pipeline.edges.sqlite_index import SqliteReceiptIndex
 from pipeline.edges.sqlite_points import SqlitePoints, read_points
-from pipeline.ports import Bus
+from pipeline.log.merkle import hash_leaf
+from pipeline.ports import Bus, ChainState
+from pipeline.wire.finding import decode_finding
+from pipeline.wire.statement import parse_statement
 from tests.edges.crash_child import ISSUER, ROUNDS, TOPICS, batch, files, points, rows
 from tests.edges.crash_child import main as go_on_in
 
@@ -27,6 +31,7 @@ IN_ROUNDS = ["bus.bridge.inserted", "bus.bridge.commit", "bus.bridge.committed"]
 IN_ROUNDS += ["bus.courier.resume.commit", "bus.courier.resume.committed"]
 IN_ROUNDS += ["points.inserted", "points.commit", "points.committed"]
 IN_ROUNDS += ["receipts.inserted", "receipts.commit", "receipts.committed"]
+IN_ROUNDS += ["findings.inserted", "findings.commit", "findings.committed"]
 IN_ROUNDS += ["files.log.draft", "files.log.rename", "files.log.sync", "files.log.synced"]
 STEPS = [f"{name}:1" for name in AT_START] + [f"{name}:{2 + n % 4}" for n, name in enumerate(IN_ROUNDS)]
 
@@ -80,6 +85,14 @@ async def check(folder: Path, said: list[str]) -> None:
             found = [place for row in rows(n) for place in await index.find(ISSUER, 0, row.sequence)]
             assert found in (list(rows(n)), [])
             assert found or n not in acknowledged(said, "rows")
+    async with SqliteFindings.open(folder / "findings.db") as outbox:
+        kept = [parse_statement(raw) for raw in await outbox.statements()]
+        chain = await outbox.chain() or ChainState(1, 0, bytes(32))
+    assert [statement.sequence for statement in kept] == list(range(len(kept)))
+    previous = [hash_leaf(statement.raw) for statement in kept]
+    assert [statement.previous for statement in kept] == [bytes(32), *previous][: len(kept)]
+    assert chain == ChainState(1, len(kept), [bytes(32), *previous][-1])
+    assert acknowledged(said, "finding") <= {decode_finding(statement.payload).size for statement in kept}
     log_files = LocalFiles(folder / "log")
     written = acknowledged(said, "files")
     for n in range(ROUNDS):
