@@ -6,6 +6,7 @@ from functools import cache
 from pipeline.identity.authorities import ANY, Authorities, Authority, format_authorities, parse_authorities
 from pipeline.identity.records import AdmissionRecord, KeyRecord
 from pipeline.identity.registry import Registry
+from pipeline.identity.snapshot import encode_registry
 from pipeline.log.block import SealedBlock, seal, sign_block
 from pipeline.log.checkpoint import Checkpoint, add_signatures, cosign, sign_checkpoint
 from pipeline.log.genesis import sign_genesis
@@ -16,7 +17,12 @@ from pipeline.log.policy import Policy, parse_policy
 from pipeline.log.receipt import make_receipt
 from pipeline.log.sequences import SignerSequences
 from pipeline.stages.envelopes import Duplicate, Refused, ShardPosition, wrap_outcomes, wrap_positions
+from pipeline.verify.completeness import Span
+from pipeline.verify.equivocation import LogPlace, encode_equivocation, make_equivocation
+from pipeline.verify.evidence import AdmissionFrame, EvidenceHead, KeyFrame, encode_head, encode_key
+from pipeline.verify.evidence import encode_admission as encode_admission_frame
 from pipeline.verify.point import PointProof, encode_proof
+from pipeline.verify.query import Query
 from pipeline.verify.signer import KeyStatus, Path
 from pipeline.wire.admission import Admission, encode_admission
 from pipeline.wire.cbor import encode
@@ -292,6 +298,58 @@ def point_proof() -> bytes:
     )
 
 
+def evidence_head() -> bytes:
+    """The head of evidence for a query with every restriction."""
+    query = Query(
+        frozenset({DEVICE}),
+        frozenset({"container/7"}),
+        frozenset({"harbour"}),
+        frozenset({"temperature"}),
+        Span(TIME_S * 1_000_000, TIME_S * 1_000_000 + 1),
+    )
+    return encode_head(EvidenceHead(query, checkpoint(), genesis()))
+
+
+def evidence_key() -> bytes:
+    """A key that came by rotation and was revoked."""
+    status = KeyStatus(None, key_record().revocation)
+    path, rotations = path_of(key_record()), (rotation_statement(),)
+    return encode_key(KeyFrame(registry().root, enrolment_statement(), path, rotations, status))
+
+
+def evidence_admission() -> bytes:
+    """What lets one statement in all the same."""
+    leaf_hash = hash_leaf(reading(1))
+    admission = registry().admission(DEVICE, leaf_hash)
+    assert admission is not None
+    frame = AdmissionFrame(registry().root, leaf_hash, admission_statement(), path_of(admission))
+    return encode_admission_frame(frame)
+
+
+def equivocation() -> bytes:
+    """Two statements of one identity, both shown to be in the log."""
+    sealed, signed = block()
+    log = BlockTree(hash_leaves([genesis(), signed]))
+    places = [
+        LogPlace(
+            Path(leaf, sealed.tree.size, sealed.tree.path(leaf)),
+            encode_manifest(manifest(4)),
+            signed,
+            Path(1, log.size, log.path(1)),
+        )
+        for leaf in (2, 3)
+    ]
+    made = make_equivocation(
+        reading(1),
+        reading(2),
+        places=(places[0], places[1]),
+        enrolment=enrolment_statement(),
+        rotations=[rotation_statement()],
+        checkpoint=checkpoint(),
+    )
+    return encode_equivocation(made)
+
+
 def state_snapshot() -> bytes:
     """What a shard remembers after a gap and an equivocation."""
     memory = SignerSequences()
@@ -330,7 +388,12 @@ def examples() -> dict[str, bytes]:
         "finding-statement": finding_statement(),
         "registry-record": key_record().leaf(),
         "admission-record": AdmissionRecord(DEVICE, bytes(32), bytes(32)).leaf(),
+        "registry-snapshot": encode_registry(registry()),
         "point-proof": point_proof(),
+        "evidence-head": evidence_head(),
+        "evidence-key": evidence_key(),
+        "evidence-admission": evidence_admission(),
+        "equivocation": equivocation(),
         "log-key": wrap_positions([ShardPosition(1, 0), ShardPosition(64, 63)]),
         "outcomes": outcomes(),
         "state-snapshot": state_snapshot(),

@@ -38,7 +38,8 @@ NEXT = DEVICE.read(sequence=4)
 def file_of(*pair: bytes, **parts: Any) -> bytes:
     """The bytes of evidence about two statements."""
     first, second = pair or (ONE, OTHER)
-    return encode_equivocation(make_equivocation(first, second, **({"enrolment": ENROLMENT} | parts)))
+    fields: dict[str, Any] = {"enrolment": ENROLMENT} | parts
+    return encode_equivocation(make_equivocation(first, second, **fields))
 
 
 def judge(data: bytes) -> VerifiedEquivocation:
