@@ -322,6 +322,14 @@ def bench_fsck(as_json: AsJson = False) -> None:
     raise typer.Exit(run(as_json=as_json))
 
 
+@bench_app.command("audit", epilog="Example: cityproof bench audit --json")
+def bench_audit(as_json: AsJson = False) -> None:
+    """Measure how many of an intruder's changes an audit finds, and how soon. Exit 0: all, and no other."""
+    from pipeline.commands.bench.audit import run
+
+    raise typer.Exit(run(as_json=as_json))
+
+
 @trace_app.command(
     "air",
     epilog="Example: cityproof trace air --observations o.csv --wind w.csv --candidates c.csv --out a.json",

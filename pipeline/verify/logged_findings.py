@@ -16,12 +16,13 @@ REGISTRY_SHARD = 0
 
 
 class LoggedFinding(NamedTuple):
-    """A finding, who signed it, and where it stands in the log."""
+    """A finding, who signed it, and where it stands in the log; `arrival_ms` is the operator's word."""
 
     finding: Finding
     auditor: str
     entry: int
     leaf: int
+    arrival_ms: int
 
 
 def read_findings(read: ReadFile, tiles: TileReader, authorities: Authorities) -> Iterator[LoggedFinding]:
@@ -51,4 +52,5 @@ def read_findings(read: ReadFile, tiles: TileReader, authorities: Authorities) -
             if statement.content_type == CONTENT_FINDING:
                 record = registry.check_key(statement, manifest.arrival_last_ms, manifest.registry_blocks)
                 verify_statement(statement, record.public_key)
-                yield LoggedFinding(decode_finding(statement.payload), statement.issuer, entry, leaf)
+                finding = decode_finding(statement.payload)
+                yield LoggedFinding(finding, statement.issuer, entry, leaf, manifest.arrival_last_ms)
