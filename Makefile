@@ -12,9 +12,6 @@ PEERS := $(VENV)/peers
 PEERS_READY := $(VENV)/.peers-ready
 COMMA := ,
 
-# What pip downloads and what Go compiles have nothing to do with one another.
-MAKEFLAGS += --jobs=2
-
 # pip, as it reads the settings a person has for mirrors, proxies and certificates; the locks are complete.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 
@@ -24,7 +21,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
-setup: $(READY) $(PEERS_READY) tools interop ## Install what the locks name into .venv, under two minutes on an empty cache
+setup: tools ## Install what the locks name into .venv, under two minutes on an empty cache
+	@$(MAKE) --no-print-directory --jobs=2 $(READY) $(PEERS_READY) interop
 
 demo: $(READY) ## From simulated sensors to verified points, until Ctrl-C
 	$(BIN)/cityproof demo
