@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,7 +47,10 @@ class Watch:
         self._files = LocalFiles(folder)
         self._as_json = as_json
         self._told = self._alarmed = False
-        self.monitor = Monitor(read, policy, authorities, question.patience)
+        bodies = not is_url(where) or question.token_file is not None
+        if not bodies:
+            sys.stderr.write("cityproof: bodies are for auditors; without a token they are not looked at\n")
+        self.monitor = Monitor(read, policy, authorities, question.patience, bodies=bodies)
         self._restore(folder)
 
     def _restore(self, folder: Path) -> None:

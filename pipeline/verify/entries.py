@@ -282,6 +282,23 @@ class EntryCheck:
             raise VerificationError(Reason.BLOCK_SHAPE, "it names another log, or no shard of this one")
         return block
 
+    def follow(self, index: int, raw: bytes) -> Iterator[Finding]:
+        """Check an entry without its body: whose it is, its signature, and its block's height."""
+        if index == 0:
+            yield from self._check_genesis(raw)
+            return
+        try:
+            block = self._open_entry(raw)
+        except VerificationError as error:
+            yield finding_of(f"entry {index}", error)
+            return
+        shard = self._shard(block.shard)
+        if shard.tip is not None and shard.tip.height != block.height:
+            place = f"shard {block.shard}, height {block.height}"
+            yield Finding(f"entry {index}", Reason.BLOCK_HEIGHT, place)
+        shard.tip = ChainTip(block.height + 1, block.root)
+        self.tally.blocks += 1
+
     # The registry
 
     def _examine_registry(self, block: SignedBlock) -> tuple[Examined, RegistryUpdate | None]:

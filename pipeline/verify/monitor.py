@@ -21,7 +21,7 @@ from pipeline.verify.reports import Level, Report, Reports
 from pipeline.verify.signer_watch import ClockWatch, GapWatch
 from pipeline.verify.succession import Shown, conflict_between
 from pipeline.wire.cbor import decode, encode
-from pipeline.wire.errors import MissingError, UnavailableError, VerificationError
+from pipeline.wire.errors import InputError, MissingError, UnavailableError, VerificationError
 from pipeline.wire.reasons import BY_CODE, Reason
 
 ENTRIES_AT_ONCE = 64  # Their bodies are held together: 64 MiB at most.
@@ -90,9 +90,20 @@ class Monitor:
         policy: What checkpoints must satisfy.
         authorities: Who may enrol, and the bounds in time.
         patience: What may take how long.
+        bodies: Whether it may read block bodies. Without them an entry is checked for its signature and its
+            block's height, and signers are not looked at.
     """
 
-    def __init__(self, read: ReadFile, policy: Policy, authorities: Authorities, patience: Patience) -> None:
+    def __init__(
+        self,
+        read: ReadFile,
+        policy: Policy,
+        authorities: Authorities,
+        patience: Patience,
+        *,
+        bodies: bool = True,
+    ) -> None:
+        self._with_bodies = bodies
         self._read = read
         self._policy = policy
         self._authorities = authorities
@@ -247,6 +258,8 @@ class Monitor:
         tiles = self._open_tiles(held)
         bundle, first = divmod(self._position, TILE_WIDTH)
         entries = reread(lambda: tiles.read_entries(bundle))[first : first + ENTRIES_AT_ONCE]
+        if not self._with_bodies:
+            return _Gathered(entries)
         gathered = _Gathered()
         for raw in entries:
             block = _block_of(raw)
@@ -279,8 +292,14 @@ class Monitor:
         return now_s - self._awaited_since_s < self._patience.body_s
 
     def _check(self, held: _Held, entries: EntryCheck, gathered: _Gathered) -> None:
-        self._bodies = gathered.bodies
         first = self._position
+        if not self._with_bodies:
+            for index, raw in enumerate(gathered.entries, first):
+                for finding in entries.follow(index, raw):
+                    self.reports.tell(Report(Level.ALARM, finding.reason, finding.path, finding.detail))
+            self._position += len(gathered.entries)
+            return
+        self._bodies = gathered.bodies
         jobs = (entries.prepare(index, raw) for index, raw in enumerate(gathered.entries, first))
         late: dict[Reason, list[tuple[str, str]]] = {}
         for job in entries.examine(jobs, with_times=True):
@@ -304,6 +323,8 @@ class Monitor:
             return
         manifest, identities = job.examined.manifest, job.examined.identities
         for leaf in manifest.equivocations:
+            if leaf in job.examined.faults:
+                continue  # It is told already, and is the operator's word: it convicts no signer.
             identity = identities[leaf - 1] if leaf <= len(identities) else None
             who = f"{identity.issuer} epoch {identity.epoch} sequence {identity.sequence}" if identity else ""
             where = f"{_path_of(job)} leaf {leaf}"
@@ -355,7 +376,7 @@ class Monitor:
         held = self._held
         return encode(
             [
-                STATE_VERSION,
+                [STATE_VERSION, self._with_bodies],
                 [held.note, held.seen_s, held.without_s] if held else [],
                 [self._position, self._updates, self._awaited_since_s],
                 self._entries.to_bytes() if self._entries else b"",
@@ -370,13 +391,15 @@ class Monitor:
         """Go on where `kept` was called last; `read_update` reads the files that it returned.
 
         Raises:
+            InputError: It was begun by another version, or with bodies and is to go on without, or otherwise.
             VerificationError: The state is damaged, or the policy does not accept the checkpoint in it.
             MissingError: A registry update is missing.
         """
         fields: Any = decode(state, size_max=len(state))
-        version, held, places, entries, gaps, clocks, conditions, convictions = fields
-        if version != STATE_VERSION:
-            raise VerificationError(Reason.SNAPSHOT_SHAPE, f"a monitor's state of version {version}")
+        terms, held, places, entries, gaps, clocks, conditions, convictions = fields
+        if terms != [STATE_VERSION, self._with_bodies]:
+            remedy = "Name another folder to begin anew, or look at the log as it did."
+            raise InputError("--state", "another version of it began, or one with another view", remedy)
         self._position, self._updates, self._awaited_since_s = places
         if held:
             note, seen_s, without_s = held

@@ -11,6 +11,7 @@ import pytest
 from pipeline.edges.http_client import ATTEMPTS, FILE_BYTES_MAX, HttpFiles
 from pipeline.edges.http_server import files_app, serve
 from pipeline.verify.fsck import LogCheck
+from pipeline.verify.monitor import Monitor, Patience
 from pipeline.wire.errors import InputError, UnavailableError
 from tests.support.city import AUTHORITIES, NOW_MS, POLICY, ForgedLog, device_in, enrol
 
@@ -152,3 +153,30 @@ async def test_what_a_line_garbles_once_is_not_evidence() -> None:
 
     assert [*LogCheck(garbling, POLICY, AUTHORITIES).run()] == []
     assert seen == set(log.files), "every file was read"
+
+
+async def test_a_monitor_follows_over_http() -> None:
+    """With the auditor's token all of it, without what everybody may see; silence accuses nobody."""
+    log = published()
+    size = len(log.entries)
+    said: list[str] = []
+    async with serve(files_app(log.files.get, TOKEN), HOST, 0) as (host, port):
+        url = f"http://{host}:{port}"
+        for token in (TOKEN, None):
+            assert await asyncio.to_thread(follow, url, token, said) == (size, size)
+    assert said == []
+    assert await asyncio.to_thread(follow, url, TOKEN, said) == (0, 0)
+    assert said == ["log_silent"]
+
+
+def follow(url: str, token: str | None, said: list[str]) -> tuple[int, int]:
+    """Look once, with a new monitor; return how far it came."""
+    now_s = NOW_MS // 1000
+    with closing(HttpFiles(url, token, Pauses())) as files:
+        patience = Patience(skew_s=10**9)
+        monitor = Monitor(files, POLICY, AUTHORITIES, patience, bodies=token is not None)
+        monitor.look(now_s)
+        while monitor.advance(now_s):
+            pass
+    said += [report.reason.value for report in monitor.reports.take()]
+    return monitor.position

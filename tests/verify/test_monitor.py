@@ -11,7 +11,8 @@ from pipeline.log.cosigning import parse_add_checkpoint
 from pipeline.log.merkle import check_consistency
 from pipeline.log.note import parse_note
 from pipeline.verify.monitor import STATE_PATH, Monitor, Patience
-from pipeline.wire.errors import MissingError, UnavailableError, VerificationError
+from pipeline.wire.errors import InputError, MissingError, UnavailableError, VerificationError
+from pipeline.wire.keys import SeedSigner
 from tests.support.city import (
     AUTHORITIES,
     LOG,
@@ -22,6 +23,7 @@ from tests.support.city import (
     ForgedLog,
     device_in,
     enrol,
+    seed,
 )
 
 NOW_S = NOW_MS // 1000
@@ -423,6 +425,39 @@ def test_a_clock_that_is_wrong_is_said_while_it_is(shift_s: int, detail: str) ->
     log.publish(time_s=NOW_S + 302)
     watcher.line.files = dict(log.files)
     assert watcher.look() == [("over", "clock_skew", device.issuer)]
+
+
+# Without bodies
+
+
+def test_an_outsider_follows_without_bodies(log: Log) -> None:
+    """Checkpoints, entries, signatures and heights; not one body is asked for."""
+    files = {path: data for path, data in log.files.items() if not path.startswith("block/")}
+    line = Line(files)
+    line.cut = {path for path in log.files if path.startswith("block/")}
+    monitor = Monitor(line.read, POLICY, AUTHORITIES, PATIENCE, bodies=False)
+    monitor.look(NOW_S)
+    while monitor.advance(NOW_S):
+        pass
+    assert monitor.reports.take() == []
+    assert monitor.position == (4, 4)
+    with pytest.raises(InputError):
+        Monitor(line.read, POLICY, AUTHORITIES, PATIENCE).restore(monitor.kept()[STATE_PATH], {}.get)  # type: ignore[arg-type]
+
+
+def test_an_outsider_sees_wrong_entries(log: Log) -> None:
+    """A height that is left out, a signature of another key."""
+    log.add(1, [log.devices[0].read()], change=lambda manifest: replace(manifest, height=3))
+    log.add(2, [log.devices[1].read()], signer=SeedSigner(seed("nobody")))
+    log.publish(time_s=NOW_S)
+    monitor = Monitor(log.files.get, POLICY, AUTHORITIES, PATIENCE, bodies=False)
+    monitor.look(NOW_S)
+    while monitor.advance(NOW_S):
+        pass
+    assert [(report.reason.value, report.where) for report in monitor.reports.take()] == [
+        ("block_height", "entry 4"),
+        ("key_unknown", "entry 5"),
+    ]
 
 
 # State
