@@ -139,6 +139,7 @@ class Reason(StrEnum):
     RECEIPT_SHAPE = "receipt_shape", "Not a receipt: one inclusion proof, detached payload."
     RECEIPT_ORIGIN = "receipt_origin", "A receipt of another log."
     RECEIPT_SIZE = "receipt_size", "The receipt's proof is for another size than the signed block's."
+    RECEIPT_BROKEN = "receipt_broken", "The log has signed a receipt for what it does not hold."
     TILE_SHAPE = "tile_shape", "A tile or entry bundle has the wrong size or path."
     FILE_MISSING = "file_missing", "A file of the log is not there."
     SNAPSHOT_SHAPE = "snapshot_shape", "Not a snapshot of the registry."
