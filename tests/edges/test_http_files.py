@@ -17,9 +17,9 @@ from tests.support.city import AUTHORITIES, NOW_MS, POLICY, ForgedLog, device_in
 
 HOST = "127.0.0.1"
 TOKEN = "t" * 40
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole"
+OK = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nwhole"
 TORN = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nhalf"
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 RESET = b""
 
 Requests = list[bytes]
