@@ -188,7 +188,7 @@ async def state(directory: Path, how: Stating, *, as_json: bool) -> int:
             reader_of(directory), policy, lambda: open_store(folder.points), watch
         )
         signatory = await auditor.open_signatory(issuer, signer, outbox, SYSTEM_CLOCK)
-        reporter = auditor.Reporter(signatory, outbox, sender, comparing.open_checkpoint())
+        reporter = auditor.Reporter(signatory, outbox, sender, policy)
         stage = auditor.Auditor(comparing, reporter, outbox, inbox, SYSTEM_CLOCK, found)
         if how.follow:
             await _until_stopped(stage.run(how.interval_s))

@@ -14,7 +14,7 @@ from typing import Protocol
 from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
 from pipeline.log.merkle import hash_leaf
 from pipeline.log.policy import Policy
-from pipeline.log.receipt import check_receipt
+from pipeline.log.receipt import check_receipt, parse_receipt
 from pipeline.log.tiles import CHECKPOINT_PATH, ReadFile, TileReader
 from pipeline.ports import ChainState, Clock, Delivery, FindingOutbox, Inbox, Publisher
 from pipeline.verify.audit import FindStored, StoreAudit
@@ -94,13 +94,7 @@ class StoreAuditor:
         """Return how far the store is known to have been written."""
         return self._watch.settled
 
-    def open_checkpoint(self) -> OpenedCheckpoint:
-        """Return the checkpoint that is published.
-
-        Raises:
-            MissingError: There is none yet.
-            VerificationError: It is not one.
-        """
+    def _open_checkpoint(self) -> OpenedCheckpoint:
         note = self._read(CHECKPOINT_PATH)
         if note is None:
             raise MissingError(CHECKPOINT_PATH)
@@ -113,7 +107,7 @@ class StoreAuditor:
             VerificationError: The log itself is wrong: run fsck.
             UnavailableError: A file of the log is missing, or does not answer.
         """
-        opened = self.open_checkpoint()
+        opened = self._open_checkpoint()
         tiles = TileReader(self._read, opened.checkpoint)
         with self._open_store() as store:
             audit = StoreAudit(self._read, tiles, store.find, self._watch.settled)
@@ -124,12 +118,12 @@ class Reporter:
     """The sending part: signs what was found, and sends it until its receipt is there."""
 
     def __init__(
-        self, signatory: Signatory, outbox: FindingOutbox, sender: Publisher, log: OpenedCheckpoint
+        self, signatory: Signatory, outbox: FindingOutbox, sender: Publisher, policy: Policy
     ) -> None:
         self._signatory = signatory
         self._outbox = outbox
         self._sender = sender
-        self._log = log
+        self._policy = policy
         self._sent: dict[bytes, float] = {}  # Leaf hash -> when it was sent last.
         self.refused: dict[bytes, Reason] = {}  # SHA-256 of a statement -> why it is not in the log.
 
@@ -174,8 +168,11 @@ class Reporter:
                 continue  # Not from the log: it can be sent by anybody, and is no reason to stop.
 
     async def _settle(self, epoch: int, sequence: int, receipt: bytes, leaf_hash: bytes) -> None:
-        log = self._log
-        check_receipt(receipt, leaf_hash, origin=log.checkpoint.origin, public_key=log.log.public_key)
+        claimed = parse_receipt(receipt).origin
+        log = next((key for key in self._policy.logs if key.name == claimed), None)
+        if log is None:
+            raise VerificationError(Reason.RECEIPT_ORIGIN, claimed)
+        check_receipt(receipt, leaf_hash, origin=log.name, public_key=log.public_key)
         # A crash before this sends the statement again, and its receipt comes again.
         await self._outbox.settle(epoch, sequence, receipt)
 

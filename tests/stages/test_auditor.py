@@ -97,7 +97,7 @@ class Scene:
             watch = StoreWatch(await stage.known_findings(outbox), await outbox.settled(), 60)
             comparing = stage.StoreAuditor(self.log.files.get, POLICY, self.open_store, watch)
             signatory = await stage.open_signatory(AUDITOR, KEY, outbox, Clock())
-            reporter = stage.Reporter(signatory, outbox, self.sender, comparing.open_checkpoint())
+            reporter = stage.Reporter(signatory, outbox, self.sender, POLICY)
             yield (
                 stage.Auditor(comparing, reporter, outbox, self.inbox, Clock(), self.hear),
                 outbox,
