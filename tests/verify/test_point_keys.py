@@ -2,13 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 from unittest.mock import patch
 
 import cbor2
 import pytest
 
-from pipeline.verify.point import PointProof, VerifiedPoint, encode_proof, parse_proof, verify_point
+from pipeline.verify.point import (
+    PointCheck,
+    PointProof,
+    VerifiedPoint,
+    encode_proof,
+    parse_proof,
+    verify_point,
+)
 from pipeline.verify.prove import LEAVES_PER_ENTRY, Prover
 from pipeline.verify.registry_reader import RegistryReader
 from pipeline.wire.errors import VerificationError
@@ -125,6 +133,19 @@ def test_a_proof_says_who_rotated_and_who_admitted() -> None:
         point = judge(STORY.prove(raw))
         assert (list(point.rotated_by), point.admitted_by) == expected
         assert point.enrolment == enrolment(DEVICE)
+
+
+def test_its_steps_say_what_became_of_the_key() -> None:
+    """Who rotated it, whether it is revoked at the registry state, and why the statement counts still."""
+    check = PointCheck(parts(NEW_LATE), POLICY, AUTHORITIES)
+    found = {name: step() for name, step in check.steps()}
+    assert found["enrolment"] == (
+        f"{DEVICE.issuer}, enrolled by {AUTHORITY_NAME}, key rotated by {AUTHORITY_NAME}, "
+        f"key rotated by {AIR_ONLY_NAME}"
+    )
+    key_id = sha256(THIRD.public_key).digest()[:8].hex()
+    assert found["key in registry"] == f"key {key_id}, revoked at registry state 5"
+    assert found["key's span"] == f"key_revoked, but admitted by {AUTHORITY_NAME}"
 
 
 def test_only_what_is_needed_is_in_the_map() -> None:

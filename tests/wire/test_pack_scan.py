@@ -10,7 +10,19 @@ from pipeline.wire.pack_scan import scan_pack
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import Record, decode_pack, encode_pack
 from tests.wire import reference
-from tests.wire.test_senml import BASE_NAME, ISSUER, PACKS, Pack, T, packs, refusal, resolve, same
+from tests.wire.test_senml import (
+    BASE_NAME,
+    ISSUER,
+    PACKS,
+    Pack,
+    T,
+    first,
+    more,
+    packs,
+    refusal,
+    resolve,
+    same,
+)
 
 
 def usual(*records: bytes, fields: int = 4, base: bytes = b"\x22\x1a\x65\x53\xf1\x00\x23\x65ug/m3") -> bytes:
@@ -122,6 +134,14 @@ def test_what_we_write_goes_the_fast_way(records: list[Record]) -> None:
     payload = encode_pack(ISSUER, records)
     assert scan_pack(payload, ISSUER) is not None
     assert decode_pack(payload, ISSUER) == records
+
+
+@pytest.mark.parametrize(("later", "reason"), [(5.0000001, Reason.PACK_DUPLICATE), (5.000002, None)])
+def test_two_records_of_one_microsecond_are_one(later: float, reason: Reason | None) -> None:
+    """However far both are from the base time."""
+    payload = reference.dumps([first(t=5.0), more(n=first()[0], v=2.0, t=later)])
+    assert refusal(payload) == reason
+    assert (scan_pack(payload, ISSUER) is None) == (reason is not None)
 
 
 def test_oversize_packs_do_not_go_the_fast_way() -> None:

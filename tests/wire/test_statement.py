@@ -76,6 +76,18 @@ def test_a_statement_is_what_the_specifications_say() -> None:
     )
 
 
+def test_content_types_are_those_of_the_formats() -> None:
+    """A CoAP number for readings, a media type of our own for each other object."""
+    names = {
+        name.removeprefix("CONTENT_").lower(): value
+        for name, value in vars(subject_under_test).items()
+        if name.startswith("CONTENT_") and name != "CONTENT_TYPE_SIZE_MAX"
+    }
+    assert names.pop("senml") == 112
+    assert names == {name: f"application/vnd.cityproof.{name}+cbor" for name in names}
+    assert names.keys() >= {"enrolment", "rotation", "revocation", "admission", "finding", "genesis"}
+
+
 LONG_URI = "https://city.example/" + "a" * 107
 REFUSED: list[tuple[dict[str, Any], Reason | None]] = [
     ({}, None),
