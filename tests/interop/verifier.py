@@ -628,15 +628,22 @@ def verify_as_log(kid: bytes, sign1: Sign1, payload: bytes, public_key: bytes) -
 
 def check_genesis(raw: bytes, public_key: bytes) -> Fields:
     """Return the fields of a genesis by this log."""
+    fields = parse_genesis(raw)
     sign1 = open_sign1(raw, {1, 3, 4, 15})
-    kid, origin, subject = _log_claims(sign1.header)
+    verify_as_log(_log_claims(sign1.header)[0], sign1, sign1.payload, public_key)
+    return fields
+
+
+def parse_genesis(raw: bytes) -> Fields:
+    """Return the fields of a genesis; whose it is, its place in a log may say."""
+    sign1 = open_sign1(raw, {1, 3, 4, 15})
+    _, origin, subject = _log_claims(sign1.header)
     right_type = sign1.header[3] == "application/vnd.cityproof.genesis+cbor"
     require(right_type and subject == "genesis", "genesis_shape")
     fields: Any = decode(sign1.payload)
     require(isinstance(fields, dict) and set(fields) == {1, 2, 3, 4}, "genesis_shape")
     require(fields[1] == origin and is_counter(fields[2]) and fields[2] >= 2, "genesis_shape")
     require(is_int(fields[3]) and fields[3] == 1 and is_bytes(fields[4], 32), "genesis_shape")
-    verify_as_log(kid, sign1, sign1.payload, public_key)
     return fields
 
 
@@ -854,10 +861,11 @@ class Authority:
 
 @dataclass
 class Authorities:
-    """The authorities of a file by (issuer, key id), and its bounds."""
+    """The authorities of a file by (issuer, key id), its bounds, and its SHA-256."""
 
     by_key: dict[tuple[str, bytes], Authority]
     bounds: dict[str, int]
+    file_hash: bytes
 
 
 def parse_authorities(raw: bytes) -> Authorities:
@@ -889,7 +897,7 @@ def parse_authorities(raw: bytes) -> Authorities:
             case _:
                 raise RefusedError(shape)
     require(found and len(bounds) == 3, shape)
-    return Authorities(found, bounds)
+    return Authorities(found, bounds, hashlib.sha256(raw).digest())
 
 
 # formats.md, 9. verification.md, What authorities state.
@@ -952,9 +960,9 @@ class Key:
     def record(self) -> bytes:
         """Return the record's bytes."""
         issuer, kid = self.place
-        parts = [b"\x88", _text_item(issuer), *map(_string_item, (kid, self.public_key, self.introduced_by))]
+        parts = [b"\x88", text_item(issuer), *map(string_item, (kid, self.public_key, self.introduced_by))]
         parts += [head(0, self.valid_from), _counters(self.start), _counters(self.end)]
-        return b"".join([*parts, _string_item(self.revocation)])
+        return b"".join([*parts, string_item(self.revocation)])
 
     def over(self, epoch: int, sequence: int) -> str:
         """Return why the key does not admit a statement at this place; empty if it does."""
@@ -987,7 +995,7 @@ def rotated(stated: Stated, old: Key, known: Callable[[], bool]) -> Key:
 
 def admission_record(issuer: str, leaf_hash: bytes, introduced_by: bytes) -> bytes:
     """Return the record of a statement that is admitted."""
-    return b"\x83" + _text_item(issuer) + _string_item(leaf_hash) + _string_item(introduced_by)
+    return b"\x83" + text_item(issuer) + string_item(leaf_hash) + string_item(introduced_by)
 
 
 class Registry:
@@ -1091,40 +1099,27 @@ def verify_point(data: bytes, policy: Policy, authorities: Authorities) -> Point
     require(proof[0] == "application/vnd.cityproof.proof+cbor", "proof_shape")
     require(all(isinstance(proof[key], bytes) for key in (1, 4, 5, 7, 9)), "proof_shape")
     require(is_int(proof[2]) and proof[2] >= 0, "proof_shape")
-    in_block, in_log, in_registry = (_path(proof[key]) for key in (3, 6, 8))
-    rotations, (end, revocation), admission = _of_the_key(proof)
+    in_block, in_log, in_registry = (parse_path(proof[key]) for key in (3, 6, 8))
+    rotations, (end, revocation), admission = of_the_key(proof)
 
     checkpoint = open_checkpoint(proof[9], policy)
 
     require(in_log[1] == checkpoint.size, "size_order")
-    _included(proof[5], in_log, checkpoint.root)
+    included(proof[5], in_log, checkpoint.root)
 
-    block = parse_signed_block(proof[5])
-    require(block.header.origin == checkpoint.origin, "checkpoint_origin")
-    require(hash_leaf(proof[4]) == block.header.manifest_hash, "manifest_mismatch")
-    manifest = parse_manifest(proof[4])
-    require((manifest[1], manifest[2]) == (block.header.shard, block.header.height), "block_height")
+    block, manifest = check_manifest(proof[4], proof[5], checkpoint)
     for time_s in checkpoint.times_s.values():
         latest_ms = (time_s + authorities.bounds["cosign_delay_s"]) * 1000
         require(manifest[6][1] <= latest_ms, "arrival_late")
 
     require(in_block[1] == manifest[7] + 1, "block_counts")
-    _included(proof[1], in_block, block.root)
+    included(proof[1], in_block, block.root)
     require(in_block[0] not in manifest.get(12, []), "equivocation")
 
-    stated = check_stated(proof[7], authorities)
-    key = enrolled(stated)
-    rotated_by: list[str] = []
-    for raw in rotations:
-        rotation = check_stated(raw, authorities)
-        require(rotation.what == "rotation", "statement_content_type")
-        require((rotation.fields[1], rotation.fields[2]) == key.place, "proof_registry")
-        check_scope(rotation.authority, key.enrolment[6], key.enrolment[8])
-        key = rotated(rotation, key, lambda: False)
-        rotated_by.append(rotation.name)
+    key, enrolled_by, rotated_by = follow_key(proof[7], rotations, authorities)
 
     key.end, key.revocation = end, revocation
-    _recorded(key.record(), in_registry, manifest)
+    recorded(key.record(), in_registry, manifest[11][1])
     require(key.valid_from * 1000 <= manifest[6][1], "key_not_yet_valid")
 
     statement = parse_statement(proof[1])
@@ -1145,7 +1140,7 @@ def verify_point(data: bytes, policy: Policy, authorities: Authorities) -> Point
         records[proof[2]],
         statement.issuer,
         statement.subject,
-        stated.name,
+        enrolled_by,
         rotated_by,
         admitted_by,
         key.enrolment,
@@ -1155,7 +1150,34 @@ def verify_point(data: bytes, policy: Policy, authorities: Authorities) -> Point
     )
 
 
-def _of_the_key(proof: Fields) -> tuple[list[bytes], tuple[list[int], bytes], Any]:
+def check_manifest(raw: bytes, entry: bytes, checkpoint: Checkpoint) -> tuple[SignedBlock, Fields]:
+    """Return the block and the manifest of an entry of this log."""
+    block = parse_signed_block(entry)
+    require(block.header.origin == checkpoint.origin, "checkpoint_origin")
+    require(hash_leaf(raw) == block.header.manifest_hash, "manifest_mismatch")
+    manifest = parse_manifest(raw)
+    require((manifest[1], manifest[2]) == (block.header.shard, block.header.height), "block_height")
+    return block, manifest
+
+
+def follow_key(
+    enrolment: bytes, rotations: list[bytes], authorities: Authorities
+) -> tuple[Key, str, list[str]]:
+    """Return a signer's key after these rotations, who enrolled it, and who rotated it."""
+    stated = check_stated(enrolment, authorities)
+    key = enrolled(stated)
+    rotated_by: list[str] = []
+    for raw in rotations:
+        rotation = check_stated(raw, authorities)
+        require(rotation.what == "rotation", "statement_content_type")
+        require((rotation.fields[1], rotation.fields[2]) == key.place, "proof_registry")
+        check_scope(rotation.authority, key.enrolment[6], key.enrolment[8])
+        key = rotated(rotation, key, lambda: False)
+        rotated_by.append(rotation.name)
+    return key, stated.name, rotated_by
+
+
+def of_the_key(proof: Fields) -> tuple[list[bytes], tuple[list[int], bytes], Any]:
     """Return rotations, [end, revocation] and admission, as far as they are there."""
     shape = "proof_shape"
     rotations, status, admission = proof.get(10, []), proof.get(11, [[], b""]), proof.get(12, [])
@@ -1171,7 +1193,7 @@ def _of_the_key(proof: Fields) -> tuple[list[bytes], tuple[list[int], bytes], An
     if 12 in proof:
         require(isinstance(admission, list) and len(admission) == 2, shape)
         require(isinstance(admission[0], bytes), shape)
-        admission = [admission[0], _path(admission[1])]
+        admission = [admission[0], parse_path(admission[1])]
     return rotations, (status[0], status[1]), admission
 
 
@@ -1184,19 +1206,21 @@ def _admitted(
     leaf_hash = hash_leaf(statement.raw)
     require(stated.fields[1] == statement.issuer and leaf_hash in stated.fields[2], "proof_registry")
     check_scope(stated.authority, key.enrolment[6], key.enrolment[8])
-    _recorded(admission_record(statement.issuer, leaf_hash, stated.leaf_hash), path, manifest)
+    recorded(admission_record(statement.issuer, leaf_hash, stated.leaf_hash), path, manifest[11][1])
     return stated.name
 
 
-def _recorded(record: bytes, path: "Path3", manifest: Fields) -> None:
+def recorded(record: bytes, path: "Path3", root: bytes) -> None:
+    """Check that the registry of this root has a record."""
     require(path[1] == 1 << len(path[2]), "size_order")
-    _included(record, path, manifest[11][1])
+    included(record, path, root)
 
 
 Path3 = tuple[int, int, list[bytes]]
 
 
-def _path(item: Any) -> Path3:
+def parse_path(item: Any) -> Path3:
+    """Return a path."""
     require(isinstance(item, list) and len(item) == 3, "proof_shape")
     index, size, hashes = item
     require(is_int(index) and is_int(size) and isinstance(hashes, list), "proof_shape")
@@ -1204,15 +1228,18 @@ def _path(item: Any) -> Path3:
     return index, size, hashes
 
 
-def _included(leaf: bytes, path: Path3, root: bytes) -> None:
+def included(leaf: bytes, path: Path3, root: bytes) -> None:
+    """Check that a leaf is in the tree of this root."""
     require(root_from_path(hash_leaf(leaf), *path) == root, "root_mismatch")
 
 
-def _text_item(text: str) -> bytes:
+def text_item(text: str) -> bytes:
+    """Return a text string."""
     return head(3, len(text.encode())) + text.encode()
 
 
-def _string_item(raw: bytes) -> bytes:
+def string_item(raw: bytes) -> bytes:
+    """Return a byte string."""
     return head(2, len(raw)) + raw
 
 
