@@ -19,6 +19,7 @@ from pipeline.verify.point import (
 )
 from pipeline.verify.prove import LEAVES_PER_ENTRY, Prover
 from pipeline.verify.registry_reader import RegistryReader
+from pipeline.verify.signer import check_admission, check_admitted, check_signer
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.reasons import Reason
@@ -180,6 +181,7 @@ def with_items(raw: bytes, **items: Any) -> bytes:
         {"k10": []},
         {"k10": [1]},
         {"k10": b""},
+        {"k10": {ROTATED: 0}},
         {"k11": [[], b""]},
         {"k11": [[1], b""]},
         {"k11": [[1, 5, 5], b""]},
@@ -288,6 +290,17 @@ def test_a_part_that_is_not_its_own_is_refused(lie: str) -> None:
     """Nothing of a key's history may be left out, added or exchanged."""
     make, reason = LIES[lie]
     assert refusal(make()) is reason
+
+
+def test_who_admits_answers_for_the_signer() -> None:
+    """An authority of other areas lets nothing in."""
+    raw = admit(DEVICE, OLD_LATE, by=AIR_ONLY, name=AIR_ONLY_NAME)
+    authority, record = check_admission(raw, leaf_hash(OLD_LATE), AUTHORITIES)
+    check_admitted(record, authority, check_signer(ENROLLED, [], AUTHORITIES))
+    elsewhere = check_signer(enrol(DEVICE, 0, about=enrolment(DEVICE, area="south")), [], AUTHORITIES)
+    with pytest.raises(VerificationError) as refused:
+        check_admitted(record, authority, elsewhere)
+    assert refused.value.reason is Reason.AUTHORITY_SCOPE
 
 
 def forged(stated: list[bytes], raw: bytes, **block: Any) -> bytes:
