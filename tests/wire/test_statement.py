@@ -242,6 +242,32 @@ def test_the_fast_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         general.pop()
 
 
+LEASTS = [(24, b"\x18\x17"), (1 << 8, b"\x19\x00\xff"), (1 << 16, b"\x1a\x00\x00\xff\xff")]
+LEASTS += [(1 << 32, b"\x1b\x00\x00\x00\x00\xff\xff\xff\xff")]
+
+
+@pytest.mark.parametrize(("least", "one_less"), LEASTS)
+def test_each_length_of_sequence_has_its_least(
+    least: int, one_less: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fast way takes the least that needs so many bytes, and leaves what needs fewer to be refused."""
+    parser = warmed(build.statement(chain=[1700000000, least + 1, PREVIOUS]))
+    end = reference.dumps(build.header())[: -len(b"\x03\x58\x20") - 32]
+    raw = build.sign1(end + one_less + b"\x58\x20" + PREVIOUS)
+    assert outcome(parser.parse, raw) is outcome(parse_statement, raw) is Reason.CBOR_NOT_SHORTEST
+    monkeypatch.setattr(subject_under_test, "parse_statement", None)
+    assert parser.parse(build.statement(chain=[1700000000, least, PREVIOUS])).sequence == least
+
+
+def test_the_largest_sequence_goes_the_fast_way_and_no_larger_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2^53 - 1 is the last."""
+    parser = warmed(build.statement(chain=[1700000000, 2**40, PREVIOUS]))
+    larger = build.statement(chain=[1700000000, 2**53, PREVIOUS])
+    assert outcome(parser.parse, larger) is Reason.STATEMENT_CHAIN
+    monkeypatch.setattr(subject_under_test, "parse_statement", None)
+    assert parser.parse(build.statement(chain=[1700000000, 2**53 - 1, PREVIOUS])).sequence == 2**53 - 1
+
+
 def test_no_bit_may_change() -> None:
     """Flip any bit: the parsers agree, and the statement is refused, or names another key, or does not
     verify."""
