@@ -65,7 +65,7 @@ def parse_query(fields: Any) -> Query:
         require(fields[key] == sorted(set(fields[key])), reason)
         known = valid.get(key, lambda name: name in verifier.QUANTITIES)
         require(all(map(known, fields[key])), reason)
-    times = [fields.get(5), fields.get(6)]
+    times: list[Any] = [fields.get(5), fields.get(6)]
     for key, time_us in zip((5, 6), times, strict=True):
         require(key not in fields or (verifier.is_int(time_us) and 0 <= time_us <= 2**33 * 10**6), reason)
     if 5 in fields and 6 in fields:
