@@ -22,7 +22,7 @@ help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: tools ## Install what the locks name into .venv, under two minutes on an empty cache
-	@$(MAKE) --no-print-directory --jobs=2 $(READY) $(PEERS_READY) interop
+	@$(MAKE) --silent --jobs=2 $(READY) $(PEERS_READY) interop
 
 demo: $(READY) ## From simulated sensors to verified points, until Ctrl-C
 	$(BIN)/cityproof demo
