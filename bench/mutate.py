@@ -18,6 +18,7 @@ import copy
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import mmap
 import os
 import resource
 import signal
@@ -44,11 +45,13 @@ hypothesis.settings.register_profile(
 )
 
 GOAL = 0.9
+LATELY = 30  # Mutants.
 EXPLAINED = Path("docs/mutation.md")
 PRELOADED = ("cbor2", "nacl.bindings", "pydantic")  # Once here, so that no mutant has to.
 MEMORY_MAX = 2 << 30
 TIMEOUT_S = 300  # A mutant that loops is ended sooner, by its processor time.
 COLLECTING_MAX_S = 20
+RUNNING = mmap.mmap(-1, 4)  # Shared with forked processes: which of its tests one is running.
 PLAIN_DECORATORS = {"property", "classmethod", "staticmethod"}  # Behind others the function is out of reach.
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -297,6 +300,36 @@ class Peer(Protocol):
         """Wait for what the other end sends."""
 
 
+class Noticing:
+    """Which tests have noticed a mutant lately: they are likely to notice the next one."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._turns: dict[str, int] = {}
+
+    def note(self, names: Sequence[str]) -> None:
+        """Note that of these tests the one that was running last has noticed a mutant."""
+        self._turn += 1
+        running = int.from_bytes(RUNNING[:])
+        if running < len(names):
+            self._turns[names[running]] = self._turn
+
+    def first(self, mutant: Mutant, names: Sequence[str]) -> list[str]:
+        """Put tests that noticed the last mutants first, then those whose files are about the module."""
+        return sorted(
+            names,
+            key=lambda name: (
+                not self.is_likely(name),
+                -self._turns.get(name, 0),
+                not _is_near(mutant, name),
+            ),
+        )
+
+    def is_likely(self, name: str) -> bool:
+        """Tell whether a test has noticed one of the last mutants."""
+        return self._turn - self._turns.get(name, -LATELY) < LATELY
+
+
 class Session:
     """A pytest plugin, in a process of its own: collects once, then tries mutants on demand.
 
@@ -339,10 +372,15 @@ class Session:
         sys.settrace(None)
         items = {item.nodeid: item for item in session.items}
         reach: Reach = self._peer.recv()
+        noticing = Noticing()
         while (at := self._peer.recv()) is not None:
             mutant = self._mutants[at]
-            chosen = [items[name] for name in near_first(mutant, reach.reaching(mutant.function))]
-            self._peer.send(passes(partial(exchange_and_test, mutant, session, chosen, reach.times_s)))
+            names = noticing.first(mutant, reach.reaching(mutant.function))
+            chosen = [items[name] for name in names]
+            passed = passes(partial(exchange_and_test, mutant, session, chosen, reach.times_s))
+            if not passed:
+                noticing.note(names)
+            self._peer.send(passed)
         return True
 
     def _measure(self, session: pytest.Session) -> Reach | None:
@@ -425,7 +463,8 @@ def _code_of(code: CodeType, name: str) -> CodeType:
 
 def run_items(session: pytest.Session, items: Sequence[pytest.Item], times_s: Mapping[str, float]) -> int:
     """Run tests until one fails; each may take a multiple of its usual processor time, if that is known."""
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for at, (item, following) in enumerate(zip(items, [*items[1:], None], strict=True)):
+        RUNNING[:] = at.to_bytes(4)
         if item.nodeid in times_s:
             signal.setitimer(signal.ITIMER_PROF, 2 + 10 * times_s[item.nodeid])  # SIGPROF ends the process.
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -482,12 +521,13 @@ def passes(attempt: Callable[[], int]) -> bool:
 
 def import_and_test(mutant: Mutant, names: Sequence[str], times_s: Mapping[str, float]) -> int:
     """Run tests with a mutant in place of its module."""
+    RUNNING[:] = b"\xff" * 4  # No test yet: the import itself may fail.
     sys.meta_path.insert(0, MutantLoader(mutant))
     signal.setitimer(signal.ITIMER_PROF, COLLECTING_MAX_S)
     return run_pytest(sorted({_file_of(name) for name in names}), Selection(names, times_s))
 
 
-def survives(at: int, mutant: Mutant, reach: Reach, session: Peer) -> bool:
+def survives(at: int, mutant: Mutant, reach: Reach, session: Peer, noticing: Noticing) -> bool:
     """Tell whether no test notices a mutant."""
     if mutant.function in reach.by_function and mutant.function is not None:
         session.send(at)
@@ -495,15 +535,14 @@ def survives(at: int, mutant: Mutant, reach: Reach, session: Peer) -> bool:
             return False
     if mutant.function is not None and mutant.function not in reach.early:
         return True
-    names = reach.using(mutant.path)
-    near = [name for name in names if _is_near(mutant, name)]
-    far = [name for name in names if not _is_near(mutant, name)]
-    return all(passes(partial(import_and_test, mutant, tier, reach.times_s)) for tier in (near, far) if tier)
-
-
-def near_first(mutant: Mutant, names: Sequence[str]) -> list[str]:
-    """Put the tests whose files are about the module before the others."""
-    return sorted(names, key=lambda name: not _is_near(mutant, name))
+    names = noticing.first(mutant, reach.using(mutant.path))
+    near = [name for name in names if _is_near(mutant, name) or noticing.is_likely(name)]
+    far = sorted(set(names) - set(near), key=names.index)
+    for tier in filter(None, (near, far)):
+        if not passes(partial(import_and_test, mutant, tier, reach.times_s)):
+            noticing.note(tier)
+            return False
+    return True
 
 
 def _is_near(mutant: Mutant, name: str) -> bool:
@@ -553,7 +592,8 @@ def main() -> int:
     page = EXPLAINED.read_text(encoding="utf-8")
     total = survivors = unexplained = 0
     for path, numbered in groupby(enumerate(mutants), lambda pair: pair[1].path):
-        fates = [(mutant, survives(at, mutant, reach, session)) for at, mutant in numbered]
+        noticing = Noticing()
+        fates = [(mutant, survives(at, mutant, reach, session, noticing)) for at, mutant in numbered]
         alive = [mutant for mutant, survived in fates if survived]
         explained = section_about(path, page)
         print(f"{path}: {len(fates) - len(alive)} of {len(fates)} noticed", flush=True)
