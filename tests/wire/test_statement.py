@@ -259,6 +259,14 @@ def test_each_length_of_sequence_has_its_least(
     assert parser.parse(build.statement(chain=[1700000000, least, PREVIOUS])).sequence == least
 
 
+@pytest.mark.parametrize("epoch", [0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**53 - 1])
+def test_every_epoch_goes_the_fast_way(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many bytes it has."""
+    parser = warmed(build.statement(chain=[epoch, 3, PREVIOUS]))
+    monkeypatch.setattr(subject_under_test, "parse_statement", None)
+    assert parser.parse(build.statement(chain=[epoch, 4, PREVIOUS])).epoch == epoch
+
+
 def test_the_largest_sequence_goes_the_fast_way_and_no_larger_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """2^53 - 1 is the last."""
     parser = warmed(build.statement(chain=[1700000000, 2**40, PREVIOUS]))
