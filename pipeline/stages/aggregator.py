@@ -23,7 +23,7 @@ from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import hash_leaf, hash_leaves, root_of
 from pipeline.log.sequences import Place, SignerSequences
 from pipeline.ports import Append, Bus, BusReader, BusWriter, Message
-from pipeline.stages.envelopes import Duplicate, Refused, unwrap_arrival, wrap_outcomes
+from pipeline.stages.envelopes import Duplicate, Refused, refusal_of, unwrap_arrival, wrap_outcomes
 from pipeline.stages.snapshots import SNAPSHOT_EVERY, Snapshot, read_registry, read_snapshot, wrap_snapshot
 from pipeline.wire.cbor import STATEMENT_SIZE_MAX
 from pipeline.wire.errors import VerificationError
@@ -263,8 +263,8 @@ class Sealer:
             block.equivocations.append(len(block.leaves))
 
     def _parse_message(self, message: Message) -> Checked:
-        if message.value[0] != 0:
-            return Checked(message, None, b"", Reason.OVERSIZE)
+        if unread := refusal_of(message.value):
+            return Checked(message, None, b"", unread)
         raw = message.value[1:]
         try:
             statement = self._parse(raw)

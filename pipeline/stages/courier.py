@@ -127,7 +127,7 @@ async def _deliver_refusals(
                     if receipts:
                         await publisher.publish(receipts_topic(issuer), encode_receipts(receipts))
                 for item in refused:
-                    if name := _addressee(item):
+                    if name := _addressee(item):  # Nobody for a flood, which would be answered with another.
                         await publisher.publish(
                             refusals_topic(name), encode_refusal(item.sha256, BY_CODE[item.reason])
                         )
@@ -136,6 +136,8 @@ async def _deliver_refusals(
 
 
 def _addressee(item: Refused) -> str | None:
+    if item.reason == Reason.QUOTA_EXCEEDED:
+        return None
     try:
         return parse_topic(item.mqtt_topic)[1]
     except VerificationError:

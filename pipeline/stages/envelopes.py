@@ -1,7 +1,8 @@
 """What stages say to one another on the bus, beside blocks and log entries.
 
 `statements` carries what MQTT delivered, keyed by its MQTT topic: a zero byte and the bytes as received; or,
-for input over the limit, a one, its length, its SHA-256 and its first 16 KiB. `refused` carries, for each
+for input over the limit, a one, its length, its SHA-256 and its first 16 KiB; or, for a message beyond the
+sender's quota, a two, its length and its SHA-256. `refused` carries, for each
 block, the statements it refused and the identities of the duplicates it dropped.
 """
 
@@ -12,11 +13,15 @@ from itertools import chain
 from typing import Any
 
 from pipeline.wire.cbor import STATEMENT_SIZE_MAX, decode, encode
+from pipeline.wire.reasons import Reason
 
 RAW = b"\x00"
 OVERSIZE = b"\x01"
+OVER_QUOTA = b"\x02"
 LENGTH_BYTES = 8
 CHUNK_BYTES_MAX = 256 * 1024
+
+_REFUSALS = {OVERSIZE: Reason.OVERSIZE, OVER_QUOTA: Reason.QUOTA_EXCEEDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,21 @@ def wrap_arrival(payload: bytes) -> bytes:
     return OVERSIZE + length + hashlib.sha256(payload).digest() + payload[:STATEMENT_SIZE_MAX]
 
 
+def wrap_over_quota(payload: bytes) -> bytes:
+    """Frame what stands for a payload that nobody will look at: a flood must not cost what it is made of."""
+    return OVER_QUOTA + len(payload).to_bytes(LENGTH_BYTES, "big") + hashlib.sha256(payload).digest()
+
+
+def refusal_of(value: bytes) -> Reason | None:
+    """Return why what `wrap_arrival` or `wrap_over_quota` framed is refused unread, or None."""
+    return _REFUSALS.get(value[:1])
+
+
 def unwrap_arrival(value: bytes) -> Arrival:
-    """Read what `wrap_arrival` framed."""
+    """Read what `wrap_arrival` or `wrap_over_quota` framed."""
     if value[:1] == RAW:
         return Arrival(value[1:], len(value) - 1, None)
-    assert value[:1] == OVERSIZE, "the bridge frames everything"
+    assert value[:1] in _REFUSALS, "the bridge frames everything"
     return Arrival(value[41:], int.from_bytes(value[1:9], "big"), value[9:41])
 
 

@@ -325,8 +325,6 @@ class Monitor:
         for leaf in manifest.equivocations:
             if leaf in job.examined.faults:
                 continue  # It is told already, and is the operator's word: it convicts no signer.
-            if leaf in job.examined.faults:
-                continue  # It is told already, and is the operator's word: it convicts no signer.
             identity = identities[leaf - 1] if leaf <= len(identities) else None
             who = f"{identity.issuer} epoch {identity.epoch} sequence {identity.sequence}" if identity else ""
             where = f"{_path_of(job)} leaf {leaf}"

@@ -100,6 +100,7 @@ class Reason(StrEnum):
         "Too many separate gaps are open in this epoch; the older ones must be filled first.",
     )
     EQUIVOCATION = "equivocation", "Other bytes stand already under this issuer, epoch and sequence."
+    QUOTA_EXCEEDED = "quota_exceeded", "More messages came under this name than one signer may send."
 
     # Trees and proofs
     HASH_SIZE = "hash_size", "A hash is not 32 bytes."

@@ -22,7 +22,7 @@ from pipeline.log.sequences import SignerSequences
 from pipeline.ports import Append, Message
 from pipeline.stages import aggregator, snapshots
 from pipeline.stages.aggregator import ReadingAdmission, RegistryAdmission, Sealer
-from pipeline.stages.envelopes import Duplicate, Refused, unwrap_outcomes, wrap_arrival
+from pipeline.stages.envelopes import Duplicate, Refused, unwrap_outcomes, wrap_arrival, wrap_over_quota
 from pipeline.wire.errors import FencedError, UnavailableError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import Record, encode_pack
@@ -227,6 +227,19 @@ def test_a_statement_has_16_kib() -> None:
         arrival_ms=NOW_MS,
         head=b"\xff" * 16_384,
     )
+
+
+def test_what_is_beyond_a_quota_is_refused_unread() -> None:
+    """Even a statement that would be taken in: its length and hash are accounted for, and nothing kept."""
+    raw = reading()
+    sealer = readings()
+    sealer.step(Message(STATEMENTS, 1, 0, NOW_MS, wrap_over_quota(raw), TOPIC.encode()))
+    sealed = Sealed(sealer.seal())
+    assert sealed.refused == [
+        Refused(TOPIC, sha256(raw).digest(), "quota_exceeded", 1, len(raw), NOW_MS, b"")
+    ]
+    assert sealed.manifest.refused == {"quota_exceeded": 1}
+    assert sealed.manifest.refused_hash == sha256(sha256(raw).digest()).digest()
 
 
 def test_what_is_refused_is_kept_with_its_origin() -> None:

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from pipeline.ports import Delivery
 from pipeline.stages import bridge
-from pipeline.stages.bridge import place
+from pipeline.stages.bridge import NAMES_MAX, Quota, place
 from pipeline.stages.envelopes import (
     CHUNK_BYTES_MAX,
     Arrival,
     Duplicate,
     Refused,
     ShardPosition,
+    refusal_of,
     unwrap_arrival,
     unwrap_outcomes,
     unwrap_positions,
@@ -25,6 +26,7 @@ from pipeline.stages.envelopes import (
     wrap_positions,
 )
 from pipeline.wire.errors import UnavailableError
+from pipeline.wire.reasons import Reason
 from pipeline.wire.topics import STATEMENTS, registry_topic, statements_topic
 from tests.support.city import SHARDS, device_in
 from tests.support.memory_bus import MemoryBus, city_topics
@@ -51,6 +53,35 @@ def test_a_device_has_its_shard(shard: int) -> None:
 def test_everything_else_is_the_registrys(topic: str) -> None:
     """Authorities belong there; what names nobody is refused there, and kept."""
     assert place(Delivery(topic, b"x", 1, 0), SHARDS).partition == 0
+
+
+def test_beyond_its_quota_a_message_is_its_hash() -> None:
+    """It keeps its shard and its sender, and what it was can be told from what a manifest counts."""
+    topic = statements_topic(device_in(1).issuer)
+    append = place(Delivery(topic, b"flood" * 1000, 7, 0), SHARDS, within_quota=False)
+    assert (append.partition, append.key, len(append.value)) == (1, topic.encode(), 41)
+    assert unwrap_arrival(append.value) == Arrival(b"", 5000, sha256(b"flood" * 1000).digest())
+    assert refusal_of(append.value) is Reason.QUOTA_EXCEEDED
+
+
+def test_a_quota_admits_a_burst_and_then_its_rate() -> None:
+    """A burst at once, then one as each comes due; a pause gives credit for a burst and for no more."""
+    quota = Quota(per_s=4, burst=3)
+    assert [quota.admits("a", 10.0) for _ in range(5)] == [True, True, True, False, False]
+    assert [quota.admits("a", 10.0 + n / 8) for n in range(1, 9)] == [False, True] * 4
+    assert [quota.admits("a", 1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_quota_is_each_names_own_and_remembers_few() -> None:
+    """One name's flood takes nothing from another's; names in credit are forgotten, others are bounded."""
+    quota = Quota(per_s=1, burst=2)
+    assert [quota.admits("a", 0.0) for _ in range(3)] == [True, True, False]
+    assert quota.admits("b", 0.0)
+    assert quota.admits("c", 2.0)
+    assert list(quota._whole_at_s) == ["c"]
+    for number in range(NAMES_MAX + 10):
+        assert quota.admits(str(number), 2.0)
+    assert len(quota._whole_at_s) == NAMES_MAX
 
 
 def test_messages_are_acknowledged_after_the_bus_has_them() -> None:
