@@ -75,17 +75,13 @@ def run(question: Question) -> int:
     authorities = load_authorities(trust_file(where, question.authorities, "authorities.txt"))
     if question.parquet and find_spec("pyarrow") is None:
         raise InputError("--parquet", "pyarrow is not installed", "Install cityproof[parquet], or use --csv.")
-    draft = question.out.with_name(question.out.name + ".draft")
-    with open_log(where, question.token_file) as read, _writable(question.out):
+    with open_log(where, question.token_file) as read, _drafts(question) as drafts:
         collector = Collector(read, policy)
-        with draft.open("wb") as file, progress_bar("export", "entries", shown=True) as progress:
+        with drafts.evidence.open("wb") as file, progress_bar("export", "entries", shown=True) as progress:
             collector.collect(query, file.write, progress)
-        verified = _verify_draft(draft, question, policy, authorities)
+        verified = _verify_draft(drafts, question.out.name, policy, authorities)
         if is_url(where):
             check_age(verified.checkpoint, authorities.bounds_s["checkpoint_age_s"], time.time())
-        # A crash before this leaves a draft, and rows that no evidence goes with: the same command again
-        # writes both anew.
-        draft.replace(question.out)
         found = _write_equivocations(collector, query, question.equivocations)
     print(f"{question.out}: {verified.statements} statements, {question.out.stat().st_size} bytes")
     for signer in verified.signers:
@@ -96,24 +92,52 @@ def run(question: Question) -> int:
     return 0
 
 
-def _verify_draft(
-    draft: Path, question: Question, policy: Policy, authorities: Authorities
-) -> VerifiedEvidence:
-    """Verify what was written, and write the rows that it proves; nothing that fails is left as evidence."""
-    name = question.out.name
+@dataclass(frozen=True, slots=True)
+class _Drafts:
+    """The files while they are written, beside where they go."""
+
+    evidence: Path
+    csv: Path | None
+    parquet: Path | None
+
+
+@contextmanager
+def _drafts(question: Question) -> Generator[_Drafts]:
+    """Put what was written in its place at the end; what failed leaves nothing.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
+    wanted = (question.csv, question.parquet, question.out)
+    drafts = {path: path.with_name(path.name + ".draft") for path in wanted if path}
+    get = {None: None} | drafts
+    try:
+        yield _Drafts(drafts[question.out], get[question.csv], get[question.parquet])
+        # The tables first: a crash in between leaves no evidence without them.
+        for path, draft in drafts.items():
+            draft.replace(path)
+    except OSError as error:
+        place = str(error.filename or question.out).removesuffix(".draft")
+        raise InputError(place, f"cannot write: {error.strerror}", "Choose another place.") from error
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+
+
+def _verify_draft(drafts: _Drafts, name: str, policy: Policy, authorities: Authorities) -> VerifiedEvidence:
+    """Verify what was written as anyone would, and write the rows that it proves."""
     with ExitStack() as stack:
         puts: list[Put] = []
-        if question.csv:
-            puts.append(stack.enter_context(csv_rows(question.csv, name)))
-        if question.parquet:
-            puts.append(stack.enter_context(parquet_rows(question.parquet, name)))
-        file = stack.enter_context(draft.open("rb"))
+        if drafts.csv:
+            puts.append(stack.enter_context(csv_rows(drafts.csv, name)))
+        if drafts.parquet:
+            puts.append(stack.enter_context(parquet_rows(drafts.parquet, name)))
+        file = stack.enter_context(drafts.evidence.open("rb"))
         check = EvidenceCheck(file.read, policy, authorities)
         for proven in check.statements():
-            if puts:
-                for row in rows_of(proven, check.query):
-                    for put in puts:
-                        put(row)
+            for row in rows_of(proven, check.query) if puts else ():
+                for put in puts:
+                    put(row)
         return check.result()
 
 
@@ -127,17 +151,3 @@ def _write_equivocations(collector: Collector, query: Query, folder: Path | None
         for found, equivocation in enumerate(collector.find_equivocations(query, progress), 1):
             (folder / f"{found:04}.equivocation").write_bytes(encode_equivocation(equivocation))
     return found
-
-
-@contextmanager
-def _writable(out: Path) -> Generator[None]:
-    """Say which file cannot be written.
-
-    Raises:
-        InputError: One cannot.
-    """
-    try:
-        yield
-    except OSError as error:
-        place = error.filename or out
-        raise InputError(str(place), f"cannot write: {error.strerror}", "Choose another place.") from error
