@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.log.merkle import hash_leaf
-from pipeline.wire.enrolment import Enrolment, encode_enrolment
+from pipeline.wire.changes import Change, encode_change
 from pipeline.wire.keys import Signer
+from pipeline.wire.rotation import SequencePlace
 from pipeline.wire.senml import Record, encode_pack
-from pipeline.wire.statement import CONTENT_ENROLMENT, CONTENT_SENML, sign_statement
+from pipeline.wire.statement import CONTENT_SENML, sign_statement
 
 NO_STATEMENT = bytes(32)
 
@@ -49,25 +50,32 @@ def new_epoch(now_s: float, *, before: int = -1, receipted: bytes | None = None)
 class Device:
     """One signer: a key, a name, and its chain."""
 
-    __slots__ = ("chain", "issuer", "signer", "subject")
+    __slots__ = ("_next", "chain", "issuer", "signer", "subject")
 
     def __init__(self, signer: Signer, issuer: str, subject: str, chain: Chain) -> None:
         self.signer = signer
         self.issuer = issuer
         self.subject = subject
         self.chain = chain
+        self._next: tuple[SequencePlace, Signer] | None = None
+
+    def rotate(self, signer: Signer, starts: SequencePlace) -> None:
+        """Take over this key from a place of the chain on; what is signed before keeps its signatures."""
+        self._next = starts, signer
 
     def sign_records(self, records: Sequence[Record]) -> Signed:
         """Sign one pack of records (1 to 256) and move the chain on."""
         pack = encode_pack(self.issuer, records)
         return self._sign(self.subject, CONTENT_SENML, pack, len(records))
 
-    def sign_enrolment(self, enrolment: Enrolment) -> Signed:
-        """Sign, as an authority, that the enrolled key is this device's."""
-        return self._sign(enrolment.issuer, CONTENT_ENROLMENT, encode_enrolment(enrolment), 1)
+    def sign_change(self, change: Change) -> Signed:
+        """Sign, as an authority, what it states about another signer's key."""
+        return self._sign(change.issuer, *encode_change(change), 1)
 
     def _sign(self, subject: str, content_type: int | str, payload: bytes, records: int) -> Signed:
         at = self.chain
+        if self._next is not None and (at.epoch, at.sequence) >= self._next[0]:
+            self.signer, self._next = self._next[1], None
         raw = sign_statement(
             self.signer,
             issuer=self.issuer,

@@ -6,7 +6,7 @@ without a verified receipt.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from random import Random
@@ -20,11 +20,15 @@ from devices.outbox import Outbox, Stored
 from devices.schedule import Schedule, Waiting
 from pipeline.log.merkle import hash_leaf
 from pipeline.log.receipt import check_receipt
+from pipeline.wire.admission import Admission, encode_admission
+from pipeline.wire.changes import Change
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import InputError, VerificationError
 from pipeline.wire.keys import Signer
 from pipeline.wire.messages import decode_receipts, decode_refusal
 from pipeline.wire.reasons import Reason
+from pipeline.wire.revocation import Revocation
+from pipeline.wire.rotation import Rotation
 from pipeline.wire.topics import parse_topic, receipts_topic, refusals_topic, registry_topic, statements_topic
 
 WINDOW = 96
@@ -206,30 +210,64 @@ class Fleet:
         Raises:
             InputError: An enrolment was refused, or monotonic time `deadline_s` came before all answers.
         """
-        signer = self.members[authority].device
+        settled = frozenset({Reason.KEY_KNOWN.value})  # Known already: only the outbox was lost.
+        for _, why in self.state(link, authority, enrolments, deadline_s, stopping, turned, settled):
+            problem = f"an enrolment by {authority} is refused: {why}"
+            raise InputError("--enrol", problem, "Check the authorities file.")
+
+    def state(
+        self,
+        link: Link,
+        authority: str,
+        changes: Iterable[Change],
+        deadline_s: float,
+        stopping: Event,
+        turned: Callable[[], None],
+        settled: Container[str] = (),
+    ) -> list[tuple[Change, str]]:
+        """Have an authority of the fleet state what it has not stated before, and wait for receipts.
+
+        Args:
+            link: The session.
+            authority: The authority's name.
+            changes: What it states.
+            deadline_s: Monotonic time at which the wait for answers is given up.
+            stopping: Ends the wait without an error.
+            turned: Called after each turn.
+            settled: Reasons of refusals that say it is so already.
+
+        Returns:
+            What was refused, each with the reason.
+
+        Raises:
+            InputError: Monotonic time `deadline_s` came before all answers.
+        """
+        stated: list[tuple[Change, bytes]] = []
         fresh: list[Signed] = []
         notes: dict[str, bytes] = {}
-        for enrolment in enrolments:
-            name = f"enrolment {enrolment.public_key.hex()}"
+        for change in changes:
+            name = _note_of(change)
             leaf_hash = self._outbox.note(name)
             held = self._outbox.find_leaf(authority, leaf_hash) if leaf_hash else None
-            if leaf_hash is None or (held and held.parked and held.parked != Reason.KEY_KNOWN):
-                fresh.append(signer.sign_enrolment(enrolment))
-                notes[name] = fresh[-1].leaf_hash
+            if leaf_hash is None or (held and held.parked and held.parked not in settled):
+                fresh.append(self.members[authority].device.sign_change(change))
+                leaf_hash = notes[name] = fresh[-1].leaf_hash
+            stated.append((change, leaf_hash))
         self.turn(link, fresh, notes=notes)
         while not stopping.is_set() and (not link.ready.is_set() or self._outbox.is_waiting(authority)):
             if time.monotonic() >= deadline_s:
-                problem = link.problem or "no answer to the enrolments: is the log running?"
+                problem = link.problem or f"no answer to what {authority} states: is the log running?"
                 raise InputError(
                     "--broker", problem, "Start the pipeline and run this again; nothing is lost."
                 )
             self.turn(link, wait_s=0.05)
             turned()
-        for signed in fresh:
-            held = self._outbox.find_leaf(authority, signed.leaf_hash)
-            if held and held.parked != Reason.KEY_KNOWN:  # Known already: only the outbox was lost.
-                problem = f"an enrolment by {authority} is refused: {held.parked}"
-                raise InputError("--enrol", problem, "Check the authorities file.")
+        answers = ((change, self._outbox.find_leaf(authority, leaf_hash)) for change, leaf_hash in stated)
+        return [
+            (change, held.parked)
+            for change, held in answers
+            if held and held.parked and held.parked not in settled
+        ]
 
     def _load(self, now_s: float) -> None:
         """Take statements from the outbox into the schedule: new ones, at the start those of earlier runs."""
@@ -380,3 +418,16 @@ class Fleet:
         except VerificationError:
             return False
         return True
+
+
+def _note_of(change: Change) -> str:
+    """Return the name under which the outbox remembers that a change was stated."""
+    match change:
+        case Enrolment():
+            return f"enrolment {change.public_key.hex()}"
+        case Rotation():
+            return f"rotation {change.public_key.hex()}"
+        case Revocation():
+            return f"revocation {change.issuer} {change.kid.hex()}"
+        case Admission():
+            return f"admission {sha256(encode_admission(change)).hexdigest()}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.commands.evidence_report import describe_query
 from pipeline.commands.findings import phrase
-from pipeline.identity.changes import CHANGES, decode_change
+from pipeline.identity.changes import decode_change
 from pipeline.log.block import decode_body, parse_signed_block
 from pipeline.log.checkpoint import parse_checkpoint
 from pipeline.log.genesis import parse_genesis
@@ -29,6 +29,7 @@ from pipeline.verify.evidence import (
 from pipeline.verify.frames import FIRST_LINE, read_frames
 from pipeline.verify.point import PointCheck, parse_proof
 from pipeline.wire import cbor
+from pipeline.wire.changes import CHANGES
 from pipeline.wire.cose import parse_sign1
 from pipeline.wire.errors import InputError, VerificationError
 from pipeline.wire.finding import decode_finding

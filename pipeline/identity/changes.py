@@ -4,37 +4,13 @@ Here stands what a statement must be by itself. What it must be in view of those
 stands in `pipeline.identity.registry`.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TypeAlias
-
 from pipeline.identity.authorities import Authorities, Authority
-from pipeline.wire.admission import Admission, decode_admission
-from pipeline.wire.enrolment import Enrolment, decode_enrolment
+from pipeline.wire.changes import CHANGES, Change
+from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.possession import check_possession
 from pipeline.wire.reasons import Reason
-from pipeline.wire.revocation import Revocation, decode_revocation
-from pipeline.wire.rotation import Rotation, decode_rotation
-from pipeline.wire.statement import (
-    CONTENT_ADMISSION,
-    CONTENT_ENROLMENT,
-    CONTENT_REVOCATION,
-    CONTENT_ROTATION,
-    Statement,
-    verify_statement,
-)
-
-Change: TypeAlias = Enrolment | Rotation | Revocation | Admission
-
-CHANGES: Mapping[int | str, Callable[[bytes], Change]] = MappingProxyType(
-    {
-        CONTENT_ENROLMENT: decode_enrolment,
-        CONTENT_ROTATION: decode_rotation,
-        CONTENT_REVOCATION: decode_revocation,
-        CONTENT_ADMISSION: decode_admission,
-    }
-)
+from pipeline.wire.statement import Statement, verify_statement
 
 
 def find_authority(statement: Statement, authorities: Authorities) -> Authority:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Self, TypeAlias
 
 from pipeline.identity.authorities import Authorities, Authority
-from pipeline.identity.changes import Change, check_change, check_scope, decode_change
+from pipeline.identity.changes import check_change, check_scope, decode_change
 from pipeline.identity.record_tree import RecordPlace, RecordTree
 from pipeline.identity.records import AdmissionRecord, KeyRecord, State
 from pipeline.log.merkle import EMPTY_ROOT, hash_leaf
 from pipeline.wire.admission import Admission
+from pipeline.wire.changes import Change
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import key_id
