@@ -1,5 +1,6 @@
 """The command `cityproof`. Each command loads what it needs when it runs: `verify` starts in a blink."""
 
+import asyncio
 import os
 import sys
 from importlib.metadata import entry_points
@@ -178,14 +179,12 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Follow a log and report what is wrong. Exit 0: in order; 1: something was reported; 2: not checked."""
-    import uvloop
-
     from pipeline.commands.monitor import Question, run
     from pipeline.verify.monitor import Patience
 
     patience = Patience(gap_s=gap_s, skew_s=skew_s)
     question = Question(log, policy, authorities, auditor_token_file, state, once, interval_s, patience)
-    raise typer.Exit(uvloop.run(run(question, as_json=as_json)))
+    raise typer.Exit(asyncio.run(run(question, as_json=as_json)))
 
 
 @app.command(
