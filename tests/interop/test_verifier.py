@@ -106,9 +106,9 @@ def test_enrolments() -> None:
         assert reason == case["reason"], case["bytes"]
 
 
-@pytest.mark.parametrize("what", ["rotation", "revocation", "admission"])
-def test_what_else_authorities_state(what: str) -> None:
-    """Payloads of rotations, revocations and admissions, right and wrong."""
+@pytest.mark.parametrize("what", ["rotation", "revocation", "admission", "finding"])
+def test_what_else_is_stated(what: str) -> None:
+    """Payloads of rotations, revocations, admissions and findings, right and wrong."""
     parse: Callable[[bytes], Any] = getattr(verifier, f"parse_{what}")
     for raw in WIRE[f"{what}s"]["admitted"]:
         parse(bytes.fromhex(raw))

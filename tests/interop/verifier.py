@@ -464,6 +464,29 @@ def parse_admission(payload: bytes) -> Fields:
     return fields
 
 
+def parse_finding(payload: bytes) -> Fields:
+    """Return the fields of a finding (formats.md, 14)."""
+    fields: Any = decode(payload)
+    shape = "finding_shape"
+    require(isinstance(fields, dict) and {1, 2, 6, 8, 9} <= set(fields) <= set(range(1, 11)), shape)
+    reason, place, head, credentials = (fields[key] for key in (1, 2, 8, 9))
+    require(reason in ("point_altered", "point_missing", "point_unexpected"), shape)
+    require(reason == "point_unexpected" or {3, 5} <= set(fields), shape)
+    stored = len({4, 10} & set(fields))
+    require(stored == 1 or (stored == 0 and reason == "point_missing"), shape)
+    require(isinstance(place, list) and len(place) == 4 and all(map(is_label, place[:3])), shape)
+    require(is_int(place[3]) and abs(place[3]) < 2**53, shape)
+    require(all(is_number(fields[key]) for key in (3, 4) if key in fields), shape)
+    leaf = fields.get(5, [0, 0])
+    require(isinstance(leaf, list) and len(leaf) == 2 and all(map(is_counter, leaf)), shape)
+    require(all(is_counter(fields[key]) for key in (6, 7) if key in fields), shape)
+    require(isinstance(head, list) and len(head) == 2, shape)
+    require(is_counter(head[0]) and is_bytes(head[1], 32), shape)
+    require(isinstance(credentials, list) and 1 <= len(credentials) <= 32, shape)
+    require(all(map(is_label, [*credentials, *([fields[10]] if 10 in fields else [])])), shape)
+    return fields
+
+
 def is_time(value: object) -> bool:
     """Tell whether this is a POSIX time in seconds."""
     return is_int(value) and 0 <= cast("int", value) < 2**33

@@ -21,6 +21,7 @@ from tests.wire import (
     reference,
     test_cbor,
     test_enrolment,
+    test_finding,
     test_keys,
     test_messages,
     test_names,
@@ -270,6 +271,11 @@ def admissions() -> Json:
     return stated(test_rotation.ADMISSION, test_rotation.ADMISSION_CHANGES)
 
 
+def findings() -> Json:
+    """A finding's payload, and changed ones."""
+    return stated(test_finding.FINDING, test_finding.FINDING_CHANGES)
+
+
 def messages() -> Json:
     """What devices receive."""
     receipts = [[T, 0, b"\xd2\x84"], [T, 1, b""]]
@@ -328,6 +334,7 @@ def render() -> str:
         rotations,
         revocations,
         admissions,
+        findings,
         messages,
         topics,
     )

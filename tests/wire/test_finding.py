@@ -9,6 +9,7 @@ import pytest
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.finding import Finding, FoundPlace, as_label, decode_finding, encode_finding
 from pipeline.wire.reasons import Reason
+from tests.wire.test_rotation import LEFT_OUT, Changes, Fields, changed
 
 PLACE = FoundPlace("urn:dev:ops:32473-air-1", "station-1", "no2", 1_800_000_000_000_000)
 ALTERED = Finding(
@@ -46,51 +47,57 @@ def test_what_is_written_is_read(finding: Finding) -> None:
     assert cbor2.loads(payload)[1] == finding.reason.value
 
 
-def changed(label: int, value: object) -> bytes:
-    """The altered one with a field changed, or without it."""
-    fields: dict[int, Any] = cbor2.loads(encode_finding(ALTERED))
-    fields[label] = value
-    if value is None:
-        del fields[label]
-    return cbor2.dumps(fields, canonical=True)
-
-
-PLACE_FIELDS = list(PLACE)
-
-
-@pytest.mark.parametrize(
-    ("label", "value"),
-    [
-        *((label, None) for label in (1, 2, 3, 4, 5, 6, 8, 9)),
-        (1, "point_lost"),
-        (1, 7),
-        (2, PLACE_FIELDS[:3]),
-        (2, ["", *PLACE_FIELDS[1:]]),
-        (2, [*PLACE_FIELDS[:3], 1.5]),
-        (2, [*PLACE_FIELDS[:3], 2**53]),
-        (3, "20.25"),
-        (3, True),
-        (4, "text"),
-        (10, "both"),
-        (4, b"7.5"),
-        (5, [17]),
-        (5, [17, -1]),
-        (6, -1),
-        (6, 1.5),
-        (7, "yesterday"),
-        (8, [40, bytes(31)]),
-        (8, [-1, bytes(32)]),
-        (9, []),
-        (9, [""]),
-        (9, ["x"] * 33),
-        (11, 1),
+# The same fields as they stand in the published vectors.
+FINDING: Fields = {
+    1: "point_altered",
+    2: list(PLACE),
+    3: 20.25,
+    4: 7.5,
+    5: [17, 3],
+    6: 1_800_000_005_000,
+    7: 1_800_000_003_000,
+    8: [40, bytes(range(32))],
+    9: ["root", "anyone of group adm"],
+}
+SHAPE = Reason.FINDING_SHAPE
+FINDING_CHANGES: Changes = [
+    *[(label, LEFT_OUT, SHAPE) for label in FINDING if label != 7],
+    (7, LEFT_OUT, None),
+    (0, 0, SHAPE),
+    (11, 0, SHAPE),
+    *[(1, wrong, SHAPE) for wrong in ("point_lost", "", 7, b"point_altered")],
+    (1, "point_missing", None),
+    (1, "point_unexpected", None),
+    *[
+        (2, [*PLACE[:at], wrong, *PLACE[at + 1 :]], SHAPE)
+        for at in range(3)
+        for wrong in ("", "a" * 129, "\x00", 7, b"a")
     ],
-)
-def test_what_is_none_is_refused(label: int, value: object) -> None:
-    """Whatever is missing, of another type, out of range, or too much."""
+    *[(2, [*PLACE[:3], wrong], SHAPE) for wrong in (1.5, 2**53, -(2**53), "0")],
+    *[(2, [*PLACE[:3], good], None) for good in (0, -5, 2**53 - 1, 1 - 2**53)],
+    *[(2, wrong, SHAPE) for wrong in ([], list(PLACE[:3]), [*PLACE, 0], "a place", 0)],
+    *[(label, wrong, SHAPE) for label in (3, 4) for wrong in ("20.25", True, [20.25])],
+    *[(label, good, None) for label in (3, 4) for good in (0, -1, 1e300)],
+    *[(5, wrong, SHAPE) for wrong in ([], [17], [17, 3, 0], [17, -1], [-1, 3], [2**53, 0], [17, 3.0], 17)],
+    (5, [0, 2**53 - 1], None),
+    *[(label, wrong, SHAPE) for label in (6, 7) for wrong in (-1, 2**53, 1.5, "0", True)],
+    *[(8, wrong, SHAPE) for wrong in ([], [40], [40, bytes(31)], [-1, bytes(32)], ["40", bytes(32)], 40)],
+    *[(9, wrong, SHAPE) for wrong in ([], [""], ["a" * 129], ["a\nb"], [7], ["a"] * 33, "root")],
+    (9, ["a"] * 32, None),
+    (10, "both", SHAPE),
+]
+
+
+@pytest.mark.parametrize(("label", "value", "reason"), FINDING_CHANGES)
+def test_each_field_has_its_bounds(label: object, value: object, reason: Reason | None) -> None:
+    """Whatever is missing, of another type, out of range, or too much is refused."""
+    payload = changed(FINDING, label, value)
+    if reason is None:
+        decode_finding(payload)
+        return
     with pytest.raises(VerificationError) as refused:
-        decode_finding(changed(label, value))
-    assert refused.value.reason is Reason.FINDING_SHAPE
+        decode_finding(payload)
+    assert refused.value.reason is reason
 
 
 @pytest.mark.parametrize("text", ["a\nb", "", 7.5])

@@ -13,6 +13,7 @@ from pipeline.wire.admission import decode_admission
 from pipeline.wire.cbor import check
 from pipeline.wire.enrolment import decode_enrolment
 from pipeline.wire.errors import VerificationError
+from pipeline.wire.finding import decode_finding
 from pipeline.wire.keys import SeedSigner, check_public_key, decode_key_file, encode_key_file, key_id
 from pipeline.wire.messages import decode_receipts, decode_refusal, encode_receipts, encode_refusal
 from pipeline.wire.names import is_device, is_issuer
@@ -140,12 +141,13 @@ def test_enrolments() -> None:
         assert refusal(decode_enrolment, case["bytes"]) == case["reason"]
 
 
-def test_what_else_authorities_state() -> None:
-    """Payloads of rotations, revocations and admissions: admitted, and many that are not."""
+def test_what_else_is_stated() -> None:
+    """Payloads of rotations, revocations, admissions and findings: admitted, and many that are not."""
     for name, decode in (
         ("rotations", decode_rotation),
         ("revocations", decode_revocation),
         ("admissions", decode_admission),
+        ("findings", decode_finding),
     ):
         assert [refusal(decode, raw) for raw in VECTORS[name]["admitted"] if refusal(decode, raw)] == []
         assert len(VECTORS[name]["refused"]) >= 15
