@@ -133,10 +133,17 @@ def test_a_record_that_the_statement_does_not_have_is_refused(quantity: str, off
     assert refusal(lambda: prover.prove(SOME_REF, quantity, SOME_US + offset_us)) is Reason.PROOF_RECORD
 
 
-@pytest.mark.parametrize("leaf", [0, 100, 2047])
-def test_a_leaf_that_is_no_statement_is_refused(leaf: int) -> None:
+def test_a_reference_is_entry_and_leaf() -> None:
+    """A block has 2,048 leaves at most, so that a point's place in the log is one number."""
+    assert LEAVES_PER_ENTRY == 2048
+
+
+@pytest.mark.parametrize("leaf", [0, "behind the last", 100, 2047])
+def test_a_leaf_that_is_no_statement_is_refused(leaf: int | str) -> None:
     """The manifest is none, and behind the last there is none."""
     prover = EXAMPLE.prover()
+    if isinstance(leaf, str):
+        leaf = max(ref for ref, *_ in EXAMPLE.refs.values()) % LEAVES_PER_ENTRY + 1
     ref = SOME_REF // LEAVES_PER_ENTRY * LEAVES_PER_ENTRY + leaf
     assert refusal(lambda: prover.prove(ref, "no2", SOME_US)) is Reason.INDEX_OUTSIDE
 
