@@ -163,19 +163,25 @@ def _untested(node: ast.AST) -> Iterator[ast.AST]:
             yield annotation
         case ast.Assert(msg=ast.AST() as message):
             yield message
-        case ast.Call(func=ast.Name(id=name), args=[_, *details]) if name.endswith("Error"):
+        case (
+            ast.Call(func=ast.Name(id="UnavailableError" | "InputError"), args=details)
+            | ast.Call(func=ast.Name(id="VerificationError"), args=[_, *details])
+        ):
             yield from details
-        case ast.Raise(exc=ast.Call(args=[ast.Constant(value=str()) | ast.JoinedStr() as problem])):
-            yield problem  # Of a function that makes the error.
+        case (
+            ast.Raise(exc=ast.Call(args=[ast.Constant(value=str()) | ast.JoinedStr() as problem]))
+            | ast.Assign(targets=[ast.Name(id="problem")], value=ast.JoinedStr() as problem)
+        ):
+            yield problem
         case ast.Call(func=ast.Name(id="cast"), args=[target, *_]):
             yield target
-        case ast.Call(func=ast.Name(id="TypeVar" | "NewType")):
-            yield node
-        case ast.Expr(value=ast.Constant(value=str())):
-            yield node
-        case ast.Import() | ast.ImportFrom():
-            yield node
-        case ast.Assign(targets=[ast.Name(id="__slots__" | "__all__")]):
+        case (
+            ast.Call(func=ast.Name(id="TypeVar" | "NewType"))
+            | ast.Expr(value=ast.Constant(value=str()))
+            | ast.Import()
+            | ast.ImportFrom()
+            | ast.Assign(targets=[ast.Name(id="__slots__" | "__all__")])
+        ):
             yield node
 
 
@@ -281,10 +287,11 @@ class Reach:
         """Return the tests that reach a function, the shortest first."""
         return self._shortest_first(self.by_function.get(function, set()))
 
-    def using(self, path: Path) -> list[str]:
-        """Return the tests that reach any function of a module, or all tests if it has none."""
-        users = [tests for function, tests in self.by_function.items() if function and function[0] == path]
-        return self._shortest_first(set().union(*users) or self.by_function[None])
+    def using(self, mutant: Mutant) -> list[str]:
+        """Return the tests about a module or reaching any function of it, or all tests if it has none."""
+        near = {name for name in self.times_s if _is_near(mutant, name)}
+        users = [tests for place, tests in self.by_function.items() if place and place[0] == mutant.path]
+        return self._shortest_first(near.union(*users) if users else self.by_function[None])
 
     def _shortest_first(self, names: set[str]) -> list[str]:
         return sorted(names, key=lambda name: self.times_s[name])
@@ -535,7 +542,7 @@ def survives(at: int, mutant: Mutant, reach: Reach, session: Peer, noticing: Not
             return False
     if mutant.function is not None and mutant.function not in reach.early:
         return True
-    names = noticing.first(mutant, reach.using(mutant.path))
+    names = noticing.first(mutant, reach.using(mutant))
     near = [name for name in names if _is_near(mutant, name) or noticing.is_likely(name)]
     far = sorted(set(names) - set(near), key=names.index)
     for tier in filter(None, (near, far)):
