@@ -229,6 +229,20 @@ def findings(
     raise typer.Exit(run(log, policy, authorities, auditor_token_file, as_json=as_json))
 
 
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="CITYPROOF_CONFIG", help="A file of settings: see `cityproof config`."),
+]
+
+
+@app.command(epilog="Example: cityproof config --config city.toml > copy.toml")
+def config(file: Config = None, as_json: AsJson = False) -> None:
+    """Print the settings of a city on servers, and where each is from: default, file or environment."""
+    from pipeline.commands.config import run
+
+    raise typer.Exit(run(file, as_json=as_json))
+
+
 @run_app.command("all", epilog="Example: cityproof run all --dir city --port 1883")
 def run_all(
     directory: Annotated[Path, typer.Option("--dir", help="The city's folder, made if it is missing.")],
@@ -390,13 +404,25 @@ def demo(
 def main() -> None:
     """Run the command line; every error of ours is one line, and exits with 2."""
     for entry_point in entry_points(group="cityproof.commands"):
-        app.registered_commands += entry_point.load().registered_commands
+        _merge(app, entry_point.load())
     try:
         app()
     except* InputError as group:
         _fail(group)
     except* PipelineError as group:
         _fail(group)
+
+
+def _merge(into: typer.Typer, other: typer.Typer) -> None:
+    """Take over another application's commands; groups of one name become one."""
+    into.registered_commands += other.registered_commands
+    groups = {group.name: group.typer_instance for group in into.registered_groups}
+    for group in other.registered_groups:
+        known = groups.get(group.name)
+        if known is not None and group.typer_instance is not None:
+            _merge(known, group.typer_instance)
+        else:
+            into.registered_groups.append(group)
 
 
 def _fail(group: BaseExceptionGroup[PipelineError]) -> None:

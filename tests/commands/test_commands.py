@@ -294,6 +294,7 @@ COMMANDS = [
     "simulate",
     "replay",
     "scenarios",
+    "config",
 ]
 
 
