@@ -56,7 +56,7 @@ def run(question: Question) -> int:
     answer["quantity"] = quantity
     answer["seconds"] = round(time.perf_counter() - began, 3)
     question.out.write_text(json.dumps(answer, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    x, y = found.peak_m
+    x, y = found.point_m
     low, middle, high = (found.rate_quantile(share) for share in (0.05, 0.5, 0.95))
     print(
         f"source with probability {_p_source(found, settings):.3f}, most likely at x {x:.1f} m, y {y:.1f} m"
@@ -117,7 +117,6 @@ def _numbers(text: str, place: str, count: int) -> list[float]:
 def _warnings(question: Question, wind: Wind) -> list[str]:
     warnings = [
         "one source is assumed; the search for several is not built yet",
-        "regions are narrower than they should be: of 15 real releases the 90 % region held 9",
     ]
     if question.release_from is None or question.release_to is None:
         warnings.append(
@@ -143,7 +142,7 @@ def _answer(
     cells: Path,
     warnings: list[str],
 ) -> dict[str, object]:
-    probability, (x, y), grid = _p_source(found, settings), found.peak_m, found.grid
+    probability, (x, y), grid = _p_source(found, settings), found.point_m, found.grid
     rate = dict(zip(("low", "median", "high"), map(found.rate_quantile, (0.05, 0.5, 0.95)), strict=True))
     mass = np.exp(found.log_mass)
     regions = {str(share): multipolygon(smallest_region(mass, share), grid) for share in (0.5, INTERVAL)}

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tracing import dispersion
+from pipeline.tracing import puffs
 from pipeline.tracing.grid import Grid
-from pipeline.tracing.likelihood import log_likelihood, map_likelihood
+from pipeline.tracing.likelihood import map_rates, without_source
 from pipeline.tracing.problem import Candidate, Floats, Integers, Observations, Settings, Wind
-from pipeline.tracing.puffs import couple
 from pipeline.tracing.zero import subtract_zero
 
 CALM_M_S = 0.3  # Where cup and sonic anemometers stop; slower air is taken to move so fast.
 ARRIVAL_S = 60.0  # Air within a longer averaging interval is sampled this often.
 RATES_G_S = (1e-4, 1e4)
+FINER = 0.8  # A grid whose step is not smaller than this part of the last one is no finer.
+RATE_DROP = 5.0  # e^-5 of the peak: what is further away does not move a median.
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,11 @@ class Posterior:
     zeros_g_m3: Floats  # (s,) what each sensor reads in clean air
 
     @property
-    def peak_m(self) -> tuple[float, float]:
-        """Centre of the densest cell."""
-        k, i = np.unravel_index(int(np.argmax(self.log_mass)), self.log_mass.shape)
-        return float(self.grid.x_m[i]), float(self.grid.y_m[k])
+    def point_m(self) -> tuple[float, float]:
+        """The posterior's mean: of all points, the one with the least expected squared distance."""
+        mass = np.exp(self.log_mass)
+        total = mass.sum()
+        return float(mass.sum(0) @ self.grid.x_m / total), float(mass.sum(1) @ self.grid.y_m / total)
 
     def log_density(self, x_m: float, y_m: float) -> float:
         """Return ln of the density per m² at a point; -inf outside the refined part."""
@@ -72,12 +74,6 @@ class _Averages:
     reading_weight: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class _Map:
-    log_evidence: Floats  # (cells,) -inf where it was not computed
-    rate_mass: Floats  # (k, cells) ln
-
-
 def trace(
     observations: Observations, wind: Wind, settings: Settings, candidates: tuple[Candidate, ...] = ()
 ) -> Posterior:
@@ -86,37 +82,36 @@ def trace(
     Raises:
         ValueError: No reading starts within that time.
     """
-    if settings.background_g_m3 is None:
-        above, zeros, spread = subtract_zero(
-            observations.value_g_m3, observations.sensor, observations.start_s, len(observations.names)
-        )
-    else:
-        zeros = np.full(len(observations.names), settings.background_g_m3)
-        above = observations.value_g_m3 - settings.background_g_m3
-        below = above[above < 0.0]
-        noise = math.sqrt(float(np.mean(below * below))) if below.size else 0.0
-        spread = max(noise, 1e-3 * float(np.max(np.abs(above), initial=1e-9)))
-    averages = _average(observations, above, settings)
+    above, zeros, spread = subtract_zero(observations, settings.background_g_m3)
+    averages = _average(observations, above, settings, block_length(wind, settings))
     likelihood = _Likelihood(observations, averages, wind, settings, spread)
 
-    coarse = Grid.over(settings.bounds_m, settings.coarse_cells)
-    everywhere = np.ones(coarse.nx * coarse.ny, bool)
-    first = likelihood.over(coarse, everywhere)
-    total = np.logaddexp.reduce(first.log_evidence)
-    near = first.log_evidence > first.log_evidence.max() - settings.prune
-    outside = 1.0 - math.exp(np.logaddexp.reduce(first.log_evidence[near]) - total)
-    fine, keep = _refine(coarse, near.reshape(coarse.ny, coarse.nx), settings.fine_cells)
-    second = likelihood.over(fine, keep)
-
-    mass = second.log_evidence - np.logaddexp.reduce(second.log_evidence) + math.log1p(-outside)
-    bayes_factor = float(total - math.log(everywhere.size) - likelihood.without_source())
+    grid, keep, outside = Grid.over(settings.bounds_m, settings.coarse_cells), None, 0.0
+    log_evidence = None
+    while True:
+        x, y = _centres(grid)
+        keep = np.ones(x.size, bool) if keep is None else keep
+        joint = likelihood.at(x[keep], y[keep], grid.step_m)
+        log_mass = np.full(keep.size, -np.inf)
+        log_mass[keep] = np.logaddexp.reduce(joint, axis=1)
+        total = np.logaddexp.reduce(log_mass)
+        if log_evidence is None:
+            log_evidence = total - math.log(keep.size)
+        log_mass += math.log1p(-outside) - total
+        near = log_mass > log_mass.max() - settings.prune
+        finer, kept = _refine(grid, near.reshape(grid.ny, grid.nx), settings.fine_cells)
+        if finer.step_m > FINER * grid.step_m or grid.step_m <= settings.finest_m:
+            break
+        outside = min(max(1.0 - math.exp(np.logaddexp.reduce(log_mass[near])), 0.0), 0.5)
+        grid, keep = finer, kept
+    bayes_factor = float(log_evidence - likelihood.without_source())
     named, unknown = _rank(likelihood, candidates, bayes_factor, settings)
     return Posterior(
-        grid=fine,
-        log_mass=mass.reshape(fine.ny, fine.nx),
+        grid=grid,
+        log_mass=log_mass.reshape(grid.ny, grid.nx),
         outside=outside,
         rate_g_s=likelihood.rates,
-        rate_mass=_rates(second, likelihood.rates, settings.speed_error_ln),
+        rate_mass=_rates(joint, likelihood.rates, settings.speed_error_ln),
         log_bayes_factor=bayes_factor,
         candidates=named,
         unknown_location=unknown,
@@ -124,14 +119,39 @@ def trace(
     )
 
 
-def _average(observations: Observations, above: Floats, settings: Settings) -> _Averages:
-    """Average readings over blocks of about `settings.block_s`."""
+def _centres(grid: Grid) -> tuple[Floats, Floats]:
+    """Return (x, y) of all cells, row after row."""
+    x, y = np.meshgrid(grid.x_m, grid.y_m)
+    return x.ravel(), y.ravel()
+
+
+def block_length(wind: Wind, settings: Settings) -> float:
+    """Return over how many seconds to average: the less, the faster the wind keeps turning.
+
+    An average over a wind that turns on and on forgets which bearing brought the gas; over one that swings
+    to and fro it does not.
+    """
+    inside = (wind.start_s >= settings.from_s) & (wind.start_s < settings.to_s)
+    if inside.sum() < 2:
+        return settings.block_s
+    block = ((wind.start_s[inside] - settings.from_s) / settings.block_s).astype(np.int64)
+    towards = np.exp(1j * np.radians(wind.from_deg[inside]))
+    mean = np.bincount(block, towards.real) + 1j * np.bincount(block, towards.imag)
+    mean = mean[mean != 0.0]
+    if mean.size < 2:
+        return settings.block_s
+    turn_deg = float(np.mean(np.abs(np.degrees(np.angle(mean[1:] * np.conj(mean[:-1]))))))
+    return settings.block_s * min(settings.block_turn_deg / max(turn_deg, 1e-9), 1.0)
+
+
+def _average(observations: Observations, above: Floats, settings: Settings, block_s: float) -> _Averages:
+    """Average readings over blocks of about so many seconds."""
     chosen = (observations.start_s >= settings.from_s) & (observations.start_s < settings.to_s)
     if not chosen.any():
         raise ValueError("no reading starts within the release")
     start, interval = observations.start_s[chosen], observations.interval_s[chosen]
     sensor, value = observations.sensor[chosen], above[chosen]
-    blocks = max(round((settings.to_s - settings.from_s) / settings.block_s), 1)
+    blocks = max(round((settings.to_s - settings.from_s) / block_s), 1)
     length = (settings.to_s - settings.from_s) / blocks
     block = ((start - settings.from_s) / length).astype(np.int64)
     key, target = np.unique(sensor * blocks + block, return_inverse=True)
@@ -158,22 +178,34 @@ def _average(observations: Observations, above: Floats, settings: Settings) -> _
     )
 
 
-def weather_rows(wind: Wind, settings: Settings, stability: int) -> Floats:
-    """Return (n, COLUMNS) as `dispersion` reads them; RLINE where u* and L were measured."""
-    rows = np.empty((wind.start_s.size, dispersion.COLUMNS))
-    rows[:, dispersion.SPEED] = np.maximum(wind.speed_m_s, CALM_M_S)
+SUN, CLOUD, CLEAR_NIGHT = range(3)
+WEATHERS = (SUN, CLOUD, CLEAR_NIGHT)
+# Pasquill's classes (A: 0 ... F: 5) by wind at 10 m below 2, 3, 5, 6 m/s and above (Turner 1970, AP-26, table
+# 3-1): strong sun, overcast, a night with a clear sky.
+_PASQUILL = np.array([[0, 1, 1, 2, 2], [3, 3, 3, 3, 3], [5, 5, 4, 3, 3]])
+_PASQUILL_BELOW_M_S = np.array([2.0, 3.0, 5.0, 6.0])
+_PASQUILL_MEAN_S = 1800.0
+_RLINE_OFF = (1.5, 1.0, 0.67)  # Where RLINE applies, it may be off: by half more, or by a third less.
+
+
+def weather_rows(wind: Wind, settings: Settings, weather: int) -> Floats:
+    """Return (n, COLUMNS) as `puffs` reads them, under one sky; RLINE where u* and L were measured."""
+    rows = np.empty((wind.start_s.size, puffs.COLUMNS))
+    speed = np.maximum(wind.speed_m_s, CALM_M_S)
+    low = np.searchsorted(wind.start_s, wind.start_s - _PASQUILL_MEAN_S / 2, side="left")
+    high = np.searchsorted(wind.start_s, wind.start_s + _PASQUILL_MEAN_S / 2, side="right")
+    total = np.concatenate(([0.0], np.cumsum(speed)))
+    mean = (total[high] - total[low]) / (high - low)
     measured = np.isfinite(wind.ustar_m_s) & np.isfinite(wind.obukhov_m)
-    rows[:, dispersion.CLASS] = np.where(measured, dispersion.MEASURED, stability)
-    rows[:, dispersion.USTAR] = wind.ustar_m_s
-    rows[:, dispersion.OBUKHOV] = wind.obukhov_m
-    rows[:, dispersion.SIGMA_V] = np.where(
-        np.isfinite(wind.sigma_v_m_s), wind.sigma_v_m_s, settings.sigma_v_m_s
-    )
-    rows[:, dispersion.ROUGHNESS] = np.where(np.isfinite(wind.roughness_m), wind.roughness_m, 0.1)
-    rows[:, dispersion.REFERENCE_HEIGHT] = wind.height_m
-    # Where RLINE applies, the classes stand for how far it may be off: by a third less, or by half more.
-    off = dict(zip(settings.classes, (1.5, 1.0, 0.67), strict=False))
-    rows[:, dispersion.SCALE] = np.where(measured, off.get(stability, 1.0), 1.0)
+    pasquill = _PASQUILL[weather][np.searchsorted(_PASQUILL_BELOW_M_S, mean, side="right")]
+    rows[:, puffs.SPEED] = speed
+    rows[:, puffs.CLASS] = np.where(measured, puffs.MEASURED, pasquill)
+    rows[:, puffs.USTAR] = wind.ustar_m_s
+    rows[:, puffs.OBUKHOV] = wind.obukhov_m
+    rows[:, puffs.SIGMA_V] = np.where(np.isfinite(wind.sigma_v_m_s), wind.sigma_v_m_s, settings.sigma_v_m_s)
+    rows[:, puffs.ROUGHNESS] = np.where(np.isfinite(wind.roughness_m), wind.roughness_m, 0.1)
+    rows[:, puffs.REFERENCE_HEIGHT] = wind.height_m
+    rows[:, puffs.SCALE] = np.where(measured, _RLINE_OFF[weather], 1.0)
     return rows
 
 
@@ -188,26 +220,22 @@ class _Likelihood:
         settings: Settings,
         spread_g_m3: float,
     ) -> None:
-        self._sensors_m, self._averages, self._wind, self._settings = (
-            observations.sensors_m,
-            averages,
-            wind,
-            settings,
-        )
-        floor = spread_g_m3 / math.sqrt(settings.kept**2 + settings.wandering**2 + settings.white**2)
+        self._sensors_m, self._averages, self._settings = observations.sensors_m, averages, settings
+        self._floor = spread_g_m3
+        # One reading of each sensor at most: nothing can be told from how it changes with time.
+        self._steady = averages.first.size == averages.y.size + 1
+        self._first = np.array([0, averages.y.size]) if self._steady else averages.first
+        self._memory = np.array([settings.memory_s, settings.zero_memory_s])
+        if self._steady:
+            self._memory = np.array([settings.memory_ln, 1e-6])  # Zeros are each sensor's own.
         self._parameters = np.array(
             [
-                settings.kept,
-                settings.wandering,
-                settings.white,
-                spread_g_m3,
-                0.5 * spread_g_m3,
-                floor,
-                settings.memory_s,
-                settings.zero_memory_s,
+                0.0 if self._steady else settings.kept, settings.wandering, settings.white, settings.zero_sd,
+                settings.noise_sd, settings.tail,
             ]
-        )
-        self._z = np.arcsinh(averages.y / floor)
+        )  # fmt: skip
+        self._y = averages.y / self._floor
+        self._z = np.arcsinh(self._y).astype(np.float32)
         self.rates = np.exp(np.arange(math.log(RATES_G_S[0]), math.log(RATES_G_S[1]), settings.rate_step))
         prior = -0.5 * ((np.log(self.rates) - settings.rate_centre_ln) / settings.rate_sd_ln) ** 2
         self._rate_prior = prior - np.logaddexp.reduce(prior)
@@ -216,54 +244,70 @@ class _Likelihood:
         per_reading = np.repeat(speed, np.diff(averages.first_reading)) * averages.reading_weight
         mean_speed = np.bincount(averages.reading_target, per_reading)
         by_chance = np.hypot(math.radians(settings.wind_chance_deg), settings.sigma_v_chance_m_s / mean_speed)
-        self._by_chance = by_chance[:, None].astype(np.float32)
+        if self._steady:  # All sensors share one error of direction, which the nodes below are for.
+            by_chance = np.full(averages.y.size, math.radians(settings.wind_local_deg))
+        self._by_chance = by_chance[:, None]
+
+        step_deg = settings.direction_step * math.degrees(float(by_chance.min()))
+        nodes = math.ceil(2.5 * settings.wind_error_deg / step_deg)
+        self._turned = np.radians(np.arange(-nodes, nodes + 1) * step_deg)
+        off = self._turned / math.radians(max(settings.wind_error_deg, 1e-3))
+        self._direction_prior = -0.5 * off**2 - np.logaddexp.reduce(-0.5 * off**2)
+        west, south, east, north = settings.bounds_m
+        x, y = self._sensors_m[:, 0], self._sensors_m[:, 1]
+        far = np.hypot(np.maximum(x - west, east - x), np.maximum(y - south, north - y)).max()
+        rings = math.ceil(math.log(max(far, 10.0) / puffs.NEAREST_M) / settings.ring_ln) + 1
+        self._rings_m = puffs.NEAREST_M * np.exp(settings.ring_ln * np.arange(rings))
+        self._fields = [self._field(wind, weather_rows(wind, settings, weather)) for weather in WEATHERS]
+
+    def _field(self, wind: Wind, rows: Floats) -> NDArray[np.float32]:
+        """Return (n, rings, spokes) couplings around the sensors, in 1/(g/s)."""
+        averages, settings = self._averages, self._settings
+        towards = np.radians(wind.from_deg + 180.0)
+        low, high = settings.source_height_m
+        field: NDArray[np.float32] = puffs.couple(
+            averages.arrivals_s, averages.first_reading, averages.reading_sensor, averages.reading_target,
+            averages.reading_weight, self._sensors_m[:, 2].copy(), wind.start_s, np.sin(towards),
+            np.cos(towards), rows, low + (np.arange(4) + 0.5) / 4.0 * (high - low), self._rings_m,
+            round(360.0 / settings.spoke_deg), settings.puff_step, averages.y.size,
+        )  # fmt: skip
+        field /= np.float32(self._floor)
+        return field
 
     def without_source(self) -> float:
         """Return ln p(readings) when there is no source."""
-        nothing = np.zeros(self._z.size)
-        return float(
-            log_likelihood(
-                0.0, nothing, nothing, self._z, np.arange(self._z.size), self._averages.first,
-                self._averages.at_s, self._parameters,
-            )
-        )  # fmt: skip
+        at = np.arange(self._z.size) * 1.0 if self._steady else self._averages.at_s
+        return float(without_source(self._z, self._first, at, self._memory, self._parameters))
 
-    def over(self, grid: Grid, keep: NDArray[np.bool_]) -> _Map:
-        """Map the cells to keep: row after row, (ny · nx,)."""
-        settings, averages = self._settings, self._averages
-        evidence = np.full(keep.size, -np.inf)
-        rate_mass = np.full((self.rates.size, keep.size), -np.inf)
-        nodes = np.array(settings.direction_nodes)
-        step = 0.8 * math.radians(settings.wind_error_deg)
-        prior = np.exp(-0.5 * (0.8 * nodes) ** 2)
-        log_weights = np.log(prior / prior.sum() / len(settings.classes))
-        for stability in settings.classes:
-            rows = weather_rows(self._wind, settings, stability)
-            couplings = [self._couplings(grid, rows, node * step) for node in nodes]
-            for n, log_weight in enumerate(log_weights):
-                low, high = max(n - 1, 0), min(n + 1, nodes.size - 1)
-                swings = np.abs(couplings[high] - couplings[low]) / ((nodes[high] - nodes[low]) * step)
-                log_mass = map_likelihood(
-                    couplings[n], (swings * self._by_chance).astype(np.float32), keep, self._z, averages.y,
-                    np.arange(self._z.size), averages.first, averages.at_s, self._parameters,
-                    self.rates, self._rate_prior, RATE_DROP, rate_mass, log_weight,
+    def at(self, x_m: Floats, y_m: Floats, step_m: float = 0.0) -> Floats:
+        """Return (cells, rates) ln of likelihood times prior of rate, all else integrated out."""
+        averages = self._averages
+        sensors = self._sensors_m
+        away = np.hypot(x_m - sensors[:, :1], y_m - sensors[:, 1:2])[averages.sensor]
+        away = np.maximum(away, max(puffs.NEAREST_M, 0.5 * step_m))
+        apart = np.log(away) if self._steady else np.empty((0, 0))
+        # A source somewhere in a wide cell: its bearing, too, is off by chance.
+        chance = np.hypot(self._by_chance, step_m / math.sqrt(12.0) / away).astype(np.float32)
+        result = np.full((x_m.size, self.rates.size), -np.inf)
+        out = np.empty_like(result)
+        here, before, after = (np.empty((averages.y.size, x_m.size), np.float32) for _ in range(3))
+        beside = 0.5 * math.radians(self._settings.swing_deg)
+        place = (averages.sensor, self._sensors_m, x_m, y_m, self._rings_m)
+        for field in self._fields:
+            for turned, log_prior in zip(self._turned, self._direction_prior, strict=True):
+                puffs.look_up(field, *place, turned, here)
+                puffs.look_up(field, *place, turned - beside, before)
+                puffs.look_up(field, *place, turned + beside, after)
+                after -= before
+                np.abs(after, out=after)
+                after *= chance / np.float32(2.0 * beside)
+                map_rates(
+                    here, after, self._z, self._y, self._first, averages.at_s, apart, self._memory,
+                    self._parameters, self.rates, RATE_DROP, out,
                 )  # fmt: skip
-                evidence = np.logaddexp(evidence, log_mass + log_weight)
-        return _Map(evidence, rate_mass)
-
-    def _couplings(self, grid: Grid, rows: Floats, turned: float) -> NDArray[np.float32]:
-        """Return (n, cells) couplings with the wind turned clockwise by an angle in radians."""
-        averages, towards = self._averages, np.radians(self._wind.from_deg + 180.0) + turned
-        low, high = self._settings.source_height_m
-        couplings: NDArray[np.float32] = couple(
-            averages.arrivals_s, averages.first_reading, averages.reading_sensor, averages.reading_target,
-            averages.reading_weight, self._sensors_m, self._wind.start_s, np.sin(towards), np.cos(towards),
-            rows, low + (np.arange(3) + 0.5) / 3.0 * (high - low), grid.x_m, grid.y_m, averages.y.size,
-        )  # fmt: skip
-        return couplings.reshape(averages.y.size, -1)
-
-
-RATE_DROP = 5.0  # e^-5 of the peak: what is further away does not move a median.
+                np.logaddexp(result, out + log_prior, out=result)
+        result += self._rate_prior - math.log(len(self._fields))
+        return result
 
 
 def _refine(coarse: Grid, near: NDArray[np.bool_], cells: int) -> tuple[Grid, NDArray[np.bool_]]:
@@ -283,9 +327,9 @@ def _refine(coarse: Grid, near: NDArray[np.bool_], cells: int) -> tuple[Grid, ND
     return fine, wide[np.ix_(k, i)].ravel()
 
 
-def _rates(found: _Map, rates: Floats, speed_error_ln: float) -> Floats:
+def _rates(joint: Floats, rates: Floats, speed_error_ln: float) -> Floats:
     """Return the rate's posterior; an error of the wind's speed moves the rate in proportion."""
-    log_mass = np.logaddexp.reduce(found.rate_mass, axis=1)
+    log_mass = np.logaddexp.reduce(joint, axis=0)
     mass = np.exp(log_mass - log_mass.max())
     apart = np.log(rates)[:, None] - np.log(rates)[None, :]
     blur = np.exp(-0.5 * (apart / speed_error_ln) ** 2)
@@ -301,15 +345,15 @@ def _rank(
         return (), 1.0
     prior = np.array([candidate.prior for candidate in candidates])
     prior = prior / prior.sum() * (1.0 - settings.probability_of_unlisted)
-    scores = np.empty(len(candidates) + 1)
-    for n, candidate in enumerate(candidates):
-        r = max(candidate.radius_m, 0.5)
-        x, y = candidate.x_m, candidate.y_m
-        around = Grid.over((x - r, y - r, x + r, y + r), 16)
-        east, north = np.meshgrid(around.x_m - x, around.y_m - y)
-        disc = (np.hypot(east, north) <= r).ravel()
-        found = likelihood.over(around, disc).log_evidence
-        scores[n] = np.logaddexp.reduce(found) - math.log(int(disc.sum())) + math.log(prior[n])
-    scores[-1] = bayes_factor + likelihood.without_source() + math.log(settings.probability_of_unlisted)
+    x, y = (part.ravel() for part in np.meshgrid(*(2 * [(np.arange(5) - 2.0) / 2.5])))
+    disc = np.hypot(x, y) <= 1.0
+    x, y = x[disc], y[disc]
+    radius = np.array([max(candidate.radius_m, 0.5) for candidate in candidates])[:, None]
+    east = np.array([candidate.x_m for candidate in candidates])[:, None] + radius * x
+    north = np.array([candidate.y_m for candidate in candidates])[:, None] + radius * y
+    found = np.logaddexp.reduce(likelihood.at(east.ravel(), north.ravel()), axis=1).reshape(east.shape)
+    scores = np.logaddexp.reduce(found, axis=1) - math.log(x.size) + np.log(prior)
+    unlisted = bayes_factor + likelihood.without_source() + math.log(settings.probability_of_unlisted)
+    scores = np.append(scores, unlisted)
     probability = np.exp(scores - np.logaddexp.reduce(scores))
     return tuple(float(p) for p in probability[:-1]), float(probability[-1])

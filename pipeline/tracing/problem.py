@@ -48,25 +48,37 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Priors and numerics. Log sds after what others find for dispersion models; nothing is fitted."""
+    """Priors and numerics. Log sds after what others find for dispersion models.
+
+    The blocks' length and the zeros' sd were chosen on ADED 2022; Prairie Grass has not been used for either.
+    """
 
     from_s: float
     to_s: float
     bounds_m: tuple[float, float, float, float]  # west, south, east, north
     source_height_m: tuple[float, float] = (1.0, 4.5)
     background_g_m3: float | None = None  # None: fitted
-    wind_error_deg: float = 5.0  # sd, over the whole event
-    wind_chance_deg: float = 10.0  # sd, in each averaged reading
-    sigma_v_m_s: float = 0.2  # AERMOD's least; where it is not measured
+    wind_error_deg: float = 10.0  # sd, over the whole event: a vane set by eye, or by a compass (declination)
+    wind_chance_deg: float = 5.0  # sd, in each averaged reading
+    wind_local_deg: float = 2.0  # sd, from sensor to sensor, where there is one reading of each
+    sigma_v_m_s: float = 0.3  # In light wind, where it is not measured
     sigma_v_chance_m_s: float = 0.3  # What the wind's direction still varies by in calm air, times speed.
-    block_s: float = 900.0  # Readings are averaged over so long: a few turnovers of the boundary layer.
+    block_s: float = 1200.0  # Readings are averaged over so long: a few turnovers of the boundary layer.
+    block_turn_deg: float = 45.0  # Nor over more than the wind turns by so much in
     kept: float = 0.7
     wandering: float = 0.7
     white: float = 0.4
+    tail: float = 4.0  # Degrees of freedom of the errors' Student-t: a gust that misses a sensor is no proof.
+    zero_sd: float = 0.7  # Of the zero's drift, in sds of what readings in clean air vary by
+    noise_sd: float = 0.3  # The same, of noise
     memory_s: float = 1800.0
+    memory_ln: float = 0.7  # In ln distance, where there is one reading of each sensor: a factor of two
     zero_memory_s: float = 10_800.0
-    classes: tuple[int, ...] = (1, 3, 4)  # B, D, E: each twice as wide as the next
-    direction_nodes: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0)  # In steps of 0.8 sd
+    direction_step: float = 1.0  # From node to node, in sds of what the direction varies by chance
+    swing_deg: float = 10.0  # Over which dM/dθ is taken
+    ring_ln: float = 0.1
+    spoke_deg: float = 2.0
+    puff_step: float = 1.5  # In spreads; Gaussians so close in a row sum to a constant within 3e-4.
     rate_step: float = 0.7  # Of the lattice of ln q
     rate_centre_ln: float = 0.0  # 1 g/s
     rate_sd_ln: float = 3.0
@@ -75,4 +87,5 @@ class Settings:
     probability_of_unlisted: float = 0.1
     coarse_cells: int = 400
     fine_cells: int = 600
+    finest_m: float = 3.0  # Where refinement stops
     prune: float = 10.0  # Cells whose density is e^-10 of the best are not refined.

@@ -1,8 +1,16 @@
-"""The coupling of every grid cell with every averaged reading, by puffs tracked back from the sensors.
+"""The coupling of every place with every averaged reading, by puffs tracked back from the sensors.
 
 A reading is the air that passed the sensor. Tracked back along the wind, that air is a chain of Gaussian
-puffs that grow with the distance travelled; what a source in a cell adds to the reading is the chain's
-density there. One pass along the chain serves all cells: a puff's weights in x and in y multiply.
+puffs that grow with the distance travelled; what a source somewhere adds to the reading is the chain's
+density there, kept on rings and spokes around the sensor.
+
+How wide a plume is: Briggs' rural curves, and RLINE where u* and L were measured. Sources: Briggs (1973),
+ATDL 79, as in Hanna, Briggs, Hosker (1982), Handbook on Atmospheric Diffusion, table 4.5; Snyder, Venkatram
+et al. (2013), Atmospheric Environment 77, doi:10.1016/j.atmosenv.2013.05.074; Venkatram et al. (2013), the
+same, doi:10.1016/j.atmosenv.2012.11.026 (RLINE's horizontal spread).
+
+One file on purpose: numba's cache on disk sees a change of the file that a function stands in, and of no
+other; compiled functions that call each other across files would go on running old code.
 """
 
 import math
@@ -10,11 +18,109 @@ import math
 import numpy as np
 from numba import njit
 
-from pipeline.tracing.dispersion import SIGMA_V, SPEED, spread
+# A row of weather: the columns of the matrix `weather` that the compiled functions read.
+SPEED, CLASS, USTAR, OBUKHOV, SIGMA_V, ROUGHNESS, REFERENCE_HEIGHT, SCALE = range(8)
+MEASURED = -1.0  # In column CLASS: u* and L are measured, RLINE applies. Else 0..5 for A..F.
+COLUMNS = 8
 
-STEP = 0.8  # Of a puff's spread: Gaussians in a row, so close, sum to a constant within 1e-8.
-REACH = 4.0  # Spreads beyond which a puff is nothing: 3e-4 of its peak.
+_VON_KARMAN = 0.4
+_SPEED_ITERATIONS = 4  # Of Ue, the speed at the plume's mean height; changes below 1 % after three.
+
+
+@njit(cache=True)
+def briggs_rural(distance_m: float, stability: int) -> tuple[float, float]:
+    """Return (σy, σz) in metres at a distance, for classes 0 (A) to 5 (F)."""
+    x = distance_m
+    side = (0.22, 0.16, 0.11, 0.08, 0.06, 0.04)[stability] * x / math.sqrt(1.0 + 1e-4 * x)
+    if stability == 0:
+        up = 0.20 * x
+    elif stability == 1:
+        up = 0.12 * x
+    elif stability == 2:
+        up = 0.08 * x / math.sqrt(1.0 + 2e-4 * x)
+    elif stability == 3:
+        up = 0.06 * x / math.sqrt(1.0 + 1.5e-3 * x)
+    elif stability == 4:
+        up = 0.03 * x / (1.0 + 3e-4 * x)
+    else:
+        up = 0.016 * x / (1.0 + 3e-4 * x)
+    return side, up
+
+
+@njit(cache=True)
+def log_profile(height_m: float, roughness_m: float, obukhov_m: float) -> float:
+    """Return κU/u* at a height: the diabatic logarithmic profile (Businger, Dyer), within |z/L| <= 1."""
+    z = max(height_m, 2.0 * roughness_m)
+    zeta = min(max(z / obukhov_m, -1.0), 1.0)
+    if zeta >= 0.0:
+        psi = -5.0 * zeta
+    else:
+        x = (1.0 - 16.0 * zeta) ** 0.25
+        psi = (
+            2.0 * math.log(0.5 * (1.0 + x))
+            + math.log(0.5 * (1.0 + x * x))
+            - 2.0 * math.atan(x)
+            + 0.5 * math.pi
+        )
+    return max(math.log(z / roughness_m) - psi, 0.5)
+
+
+@njit(cache=True)
+def rline(
+    distance_m: float,
+    ustar_m_s: float,
+    obukhov_m: float,
+    sigma_v_m_s: float,
+    speed_m_s: float,
+    roughness_m: float,
+    reference_m: float,
+) -> tuple[float, float, float]:
+    """Return (σy, σz, Ue): spreads in metres, and the speed in m/s at the plume's mean height √(2/π)σz."""
+    stretch = abs(obukhov_m)
+    at_reference = log_profile(reference_m, roughness_m, obukhov_m)
+    effective = speed_m_s
+    up = 0.0
+    for _ in range(_SPEED_ITERATIONS):
+        run = ustar_m_s / effective * distance_m
+        if obukhov_m > 0.0:
+            up = 0.57 * run / (1.0 + 3.0 * (run / stretch) ** (2.0 / 3.0))
+        else:
+            up = 0.57 * run * (1.0 + 1.5 * run / stretch)
+        mean_height = math.sqrt(2.0 / math.pi) * up
+        effective = max(speed_m_s * log_profile(mean_height, roughness_m, obukhov_m) / at_reference, 0.1)
+    if obukhov_m > 0.0:
+        side = 1.6 * sigma_v_m_s / ustar_m_s * up * (1.0 + 2.5 * up / stretch)
+    else:
+        side = 1.6 * sigma_v_m_s / ustar_m_s * up / math.sqrt(1.0 + up / stretch)
+    return side, up, effective
+
+
+@njit(cache=True)
+def spread(distance_m, row):  # type: ignore[no-untyped-def]
+    """Return (σy, σz, speed) at a distance in the weather of one row; σ times the row's scale."""
+    if row[CLASS] == MEASURED:
+        side, up, speed = rline(
+            distance_m,
+            row[USTAR],
+            row[OBUKHOV],
+            row[SIGMA_V],
+            row[SPEED],
+            row[ROUGHNESS],
+            row[REFERENCE_HEIGHT],
+        )
+    else:
+        side, up = briggs_rural(distance_m, int(row[CLASS]))
+        speed = row[SPEED]
+        side = math.hypot(side, row[SIGMA_V] / speed * distance_m)
+    return side * row[SCALE], up * row[SCALE], speed
+
+
+STEP = 1.5  # Of a puff's spread: Gaussians in a row, so close, sum to a constant within 3e-4.
+REACH = 3.5  # Spreads beyond which a puff is nothing: 2e-3 of its peak.
 LOWEST_SPREAD_M = 0.3
+NEAREST_M = 1.0  # Of the rings: a source closer to a sensor counts as this close.
+RING_LN = 0.1  # From ring to ring, in ln distance.
+BEARING_DEG = 2.0  # From spoke to spoke.
 
 
 @njit(cache=True)
@@ -28,6 +134,15 @@ def vertical(source_m: float, receptor_m: float, spread_m: float) -> float:
 
 
 @njit(cache=True)
+def mean_vertical(heights_m, receptor_m, spread_m):  # type: ignore[no-untyped-def]
+    """Return the density in height, 1/m, averaged over heights of the source."""
+    total = 0.0
+    for height in heights_m:
+        total += vertical(height, receptor_m, spread_m)
+    return total / heights_m.size
+
+
+@njit(cache=True)
 def meander_share(sigma_v_m_s: float, speed_m_s: float) -> float:
     """Return the part of a plume that low wind spreads over all directions (AERMOD, RLINE)."""
     side = 2.0 * sigma_v_m_s * sigma_v_m_s
@@ -35,7 +150,7 @@ def meander_share(sigma_v_m_s: float, speed_m_s: float) -> float:
 
 
 @njit(cache=True)
-def track(arrival_s, wind_start_s, east, north, weather, far_m, cell_m, out):  # type: ignore[no-untyped-def]
+def track(arrival_s, wind_start_s, east, north, weather, far_m, step, out):  # type: ignore[no-untyped-def]
     """Fill `out` with the puffs of the air that arrives at a time, and return how many there are.
 
     Args:
@@ -43,17 +158,16 @@ def track(arrival_s, wind_start_s, east, north, weather, far_m, cell_m, out):  #
         wind_start_s: (n,) ascending starts of the wind's rows; the first row also holds before it.
         east: (n,) unit vector of where the wind blows towards.
         north: (n,) the same, to the north.
-        weather: (n, COLUMNS) as `dispersion` reads it.
+        weather: (n, COLUMNS).
         far_m: Where to stop.
-        cell_m: The grid's step: a puff is averaged over a cell, so σ² grows by cell²/12.
+        step: From puff to puff, in spreads.
         out: (m, 5) receives east, north (m from the sensor), σ_h² (m²), σ_z (m), time spent (s).
     """
     row = max(np.searchsorted(wind_start_s, arrival_s, side="right") - 1, 0)
     time_s, gone_m, x, y, count = arrival_s, 0.0, 0.0, 0.0, 0
-    cell_variance = cell_m * cell_m / 12.0
     while gone_m < far_m and count < out.shape[0]:
-        side, _, speed = spread(max(gone_m, 1.0), weather[row])
-        length = STEP * math.sqrt(max(side, LOWEST_SPREAD_M) ** 2 + cell_variance)
+        side, _, speed = spread(max(gone_m, NEAREST_M), weather[row])
+        length = step * max(side, LOWEST_SPREAD_M)
         seconds = length / speed
         last = row > 0 and time_s - seconds < wind_start_s[row]
         if last:
@@ -63,7 +177,7 @@ def track(arrival_s, wind_start_s, east, north, weather, far_m, cell_m, out):  #
             side, up, _ = spread(gone_m + 0.5 * length, weather[row])
             out[count, 0] = x - 0.5 * length * east[row]
             out[count, 1] = y - 0.5 * length * north[row]
-            out[count, 2] = max(side, LOWEST_SPREAD_M) ** 2 + cell_variance
+            out[count, 2] = max(side, LOWEST_SPREAD_M) ** 2
             out[count, 3] = max(up, LOWEST_SPREAD_M)
             out[count, 4] = seconds
             count += 1
@@ -76,61 +190,51 @@ def track(arrival_s, wind_start_s, east, north, weather, far_m, cell_m, out):  #
     return count
 
 
-@njit(cache=True)
-def mean_vertical(heights_m, receptor_m, spread_m):  # type: ignore[no-untyped-def]
-    """Return the density in height, 1/m, averaged over heights of the source."""
-    total = 0.0
-    for height in heights_m:
-        total += vertical(height, receptor_m, spread_m)
-    return total / heights_m.size
-
-
-@njit(cache=True)
-def within(centre: float, reach: float, first: float, step: float, count: int) -> tuple[int, int]:
-    """Return the range of equally spaced places that lie within reach of a centre."""
-    return (
-        max(math.ceil((centre - reach - first) / step), 0),
-        min(math.floor((centre + reach - first) / step) + 1, count),
-    )
-
-
 @njit(cache=True, fastmath=True)
-def add_puff(field, puff, part, sensor, heights_m, x_m, y_m, in_x):  # type: ignore[no-untyped-def]
-    """Add a puff to a field (ny, nx); `in_x` (nx,) is room to work in."""
-    px, py, variance = sensor[0] + puff[0], sensor[1] + puff[1], puff[2]
-    reach, cell = REACH * math.sqrt(variance), x_m[1] - x_m[0]
-    left, right = within(px, reach, x_m[0], cell, x_m.size)
-    low, high = within(py, reach, y_m[0], cell, y_m.size)
-    if left >= right or low >= high:
-        return
-    scale = part * puff[4] * mean_vertical(heights_m, sensor[2], puff[3]) / (2.0 * math.pi * variance)
-    for i in range(left, right):
-        in_x[i] = math.exp(-0.5 * (x_m[i] - px) ** 2 / variance)
-    for k in range(low, high):
-        in_y = scale * math.exp(-0.5 * (y_m[k] - py) ** 2 / variance)
-        for i in range(left, right):
-            field[k, i] += in_y * in_x[i]
-
-
-@njit(cache=True)
-def add_meander(field, stray_s_m, sensor, row, heights_m, x_m, y_m):  # type: ignore[no-untyped-def]
-    """Add what low wind spreads over all directions; `stray_s_m` is its share over the speed, s/m."""
-    cell = x_m[1] - x_m[0]
-    for k in range(y_m.size):
-        for i in range(x_m.size):
-            r = max(math.hypot(x_m[i] - sensor[0], y_m[k] - sensor[1]), 0.5 * cell)
-            _, up, _ = spread(r, row)
-            density = mean_vertical(heights_m, sensor[2], max(up, LOWEST_SPREAD_M))
-            field[k, i] += stray_s_m * density / (2.0 * math.pi * r)
+def add_puff(field, puff, part, rings_m, ring_ln, spoke):  # type: ignore[no-untyped-def]
+    """Add a puff to a polar field (rings, spokes) around the sensor that it arrives at."""
+    variance = puff[2]
+    away = math.hypot(puff[0], puff[1])
+    bearing = math.atan2(puff[0], puff[1])
+    reach = REACH * math.sqrt(variance)
+    scale = part / (2.0 * math.pi * variance)
+    spokes = field.shape[1]
+    nearest = max(away - reach, rings_m[0])
+    first = math.floor(math.log(nearest / rings_m[0]) / ring_ln)
+    for ring in range(first, rings_m.size):
+        r = rings_m[ring]
+        if r > away + reach:
+            break
+        apart = (r - away) * (r - away) / variance
+        if apart > REACH * REACH:
+            continue
+        sharp = max(r * away / variance, 1e-9)
+        open_ = 0.5 * (REACH * REACH - apart) / sharp
+        half = math.pi if open_ >= 2.0 else math.acos(1.0 - open_)
+        low = math.ceil((bearing - half) / spoke)
+        high = min(math.floor((bearing + half) / spoke), low + spokes - 1)
+        if low > high:
+            continue
+        level = scale * math.exp(-0.5 * apart)
+        # The cosine of evenly spaced angles by its recurrence: one exponential a spoke is dear enough.
+        turn = 2.0 * math.cos(spoke)
+        before, now = math.cos((low - 1) * spoke - bearing), math.cos(low * spoke - bearing)
+        for k in range(low, high + 1):
+            field[ring, k % spokes] += level * math.exp(sharp * (now - 1.0))
+            before, now = now, turn * now - before
 
 
 @njit(cache=True, fastmath=True)
 def couple(  # type: ignore[no-untyped-def]
     arrivals_s, first_reading, reading_sensor, reading_target, reading_weight,
-    sensors_m, wind_start_s, east, north, weather, heights_m,
-    x_m, y_m, targets,
+    heights_m, wind_start_s, east, north, weather, source_heights_m,
+    rings_m, spokes, step, targets,
 ):  # fmt: skip
-    """Return (targets, ny, nx) couplings in s/m³: g/m³ in each averaged reading per g/s from each cell.
+    """Return (targets, rings, spokes) couplings in s/m³: g/m³ in each averaged reading per g/s from there.
+
+    `rings_m` grow by a constant factor; spoke k bears 2πk/spokes clockwise from north, seen from the
+    target's sensor. Where all wind turns by an angle, tracks turn about their sensors as rigid bodies: so
+    one field serves every error of direction, every grid and every sensor at one height.
 
     Args:
         arrivals_s: (t,) ascending arrival times.
@@ -138,47 +242,82 @@ def couple(  # type: ignore[no-untyped-def]
         reading_sensor: (r,) sensor of each reading.
         reading_target: (r,) averaged reading that it is part of.
         reading_weight: (r,) its weight there.
-        sensors_m: (s, 3) positions.
+        heights_m: (s,) of the sensors, above ground.
         wind_start_s: (n,) ascending.
         east: (n,) unit vector the wind blows towards.
         north: (n,) the same.
         weather: (n, COLUMNS).
-        heights_m: (h,) source heights, averaged over.
-        x_m: (nx,) ascending cell centres, equally spaced.
-        y_m: (ny,) the same.
+        source_heights_m: (h,) averaged over.
+        rings_m: (k,) ascending.
+        spokes: How many.
+        step: From puff to puff, in spreads.
         targets: How many averaged readings there are.
     """
-    nx, ny = x_m.size, y_m.size
-    result = np.zeros((targets, ny, nx), np.float32)
-    stray = np.zeros(targets)
-    stray_row = np.zeros(targets, np.int64)
-    far = 0.0
-    for sensor in sensors_m:
-        east_m = max(abs(sensor[0] - x_m[0]), abs(sensor[0] - x_m[-1]))
-        north_m = max(abs(sensor[1] - y_m[0]), abs(sensor[1] - y_m[-1]))
-        far = max(far, math.hypot(east_m, north_m))
-    chain = np.empty((2000, 5))
-    in_x = np.empty(nx, np.float32)
+    result = np.zeros((targets, rings_m.size, spokes), np.float32)
+    level, of_height = np.unique(heights_m), np.searchsorted(np.unique(heights_m), heights_m)
+    fields = np.zeros((level.size, rings_m.size, spokes), np.float32)
+    chain = np.empty((4000, 5))
+    ring_ln, spoke = math.log(rings_m[1] / rings_m[0]), 2.0 * math.pi / spokes
     for arrival in range(arrivals_s.size):
-        count = track(
-            arrivals_s[arrival], wind_start_s, east, north, weather, 1.2 * far, x_m[1] - x_m[0], chain
-        )
-        row = max(np.searchsorted(wind_start_s, arrivals_s[arrival], side="right") - 1, 0)
-        speed, sigma_v = weather[row, SPEED], weather[row, SIGMA_V]
-        share = meander_share(sigma_v, speed)
-        for reading in range(first_reading[arrival], first_reading[arrival + 1]):
-            sensor, target = sensors_m[reading_sensor[reading]], reading_target[reading]
-            weight = reading_weight[reading]
-            stray[target] += weight * share / math.sqrt(speed * speed + 2.0 * sigma_v * sigma_v)
-            stray_row[target] = row
-            part = weight * (1.0 - share)
+        count = track(arrivals_s[arrival], wind_start_s, east, north, weather, rings_m[-1], step, chain)
+        row = weather[max(np.searchsorted(wind_start_s, arrivals_s[arrival], side="right") - 1, 0)]
+        share = meander_share(row[SIGMA_V], row[SPEED])
+        stray = share / math.sqrt(row[SPEED] ** 2 + 2.0 * row[SIGMA_V] ** 2)
+        here = slice(first_reading[arrival], first_reading[arrival + 1])
+        fields[:] = 0.0
+        for n in range(level.size):
+            if not np.any(of_height[reading_sensor[here]] == n):
+                continue
             for puff in range(count):
-                add_puff(result[target], chain[puff], part, sensor, heights_m, x_m, y_m, in_x)
-    target_sensor = np.zeros(targets, np.int64)
-    for reading in range(reading_target.size):
-        target_sensor[reading_target[reading]] = reading_sensor[reading]
-    for target in range(targets):
-        if stray[target] > 0.0:
-            row, sensor = weather[stray_row[target]], sensors_m[target_sensor[target]]
-            add_meander(result[target], stray[target], sensor, row, heights_m, x_m, y_m)
+                density = mean_vertical(source_heights_m, level[n], chain[puff, 3])
+                part = (1.0 - share) * chain[puff, 4] * density
+                add_puff(fields[n], chain[puff], part, rings_m, ring_ln, spoke)
+            for ring in range(rings_m.size):
+                _, up, _ = spread(rings_m[ring], row)
+                density = mean_vertical(source_heights_m, level[n], max(up, LOWEST_SPREAD_M))
+                fields[n, ring] += np.float32(stray * density / (2.0 * math.pi * rings_m[ring]))
+        for reading in range(here.start, here.stop):
+            target, n = reading_target[reading], of_height[reading_sensor[reading]]
+            weight = np.float32(reading_weight[reading])
+            for ring in range(rings_m.size):
+                for k in range(spokes):
+                    result[target, ring, k] += weight * fields[n, ring, k]
     return result
+
+
+@njit(cache=True, fastmath=True)
+def look_up(field, sensor, sensors_m, x_m, y_m, rings_m, turned, result):  # type: ignore[no-untyped-def]
+    """Fill `result` (targets, cells) with couplings at places, with all wind turned clockwise.
+
+    Args:
+        field: (targets, rings, spokes) as `couple` returns it.
+        sensor: (targets,) sensor of each target.
+        sensors_m: (s, 3).
+        x_m: (cells,) east.
+        y_m: (cells,) north.
+        rings_m: (rings,).
+        turned: Radians.
+        result: (targets, cells) float32.
+    """
+    rings, spokes = field.shape[1], field.shape[2]
+    per_ln, per_radian = 1.0 / math.log(rings_m[1] / rings_m[0]), spokes / (2.0 * math.pi)
+    ring = np.empty(x_m.size, np.int64)
+    spoke = np.empty(x_m.size, np.int64)
+    out, on = np.empty(x_m.size, np.float32), np.empty(x_m.size, np.float32)
+    for target in range(sensor.size):
+        if target == 0 or sensor[target] != sensor[target - 1]:
+            place = sensors_m[sensor[target]]
+            for c in range(x_m.size):
+                dx, dy = x_m[c] - place[0], y_m[c] - place[1]
+                k = max(math.log(max(math.hypot(dx, dy), 1e-9) / rings_m[0]) * per_ln, 0.0)
+                ring[c] = min(int(k), rings - 2)
+                out[c] = min(k - ring[c], 1.0)
+                m = ((math.atan2(dx, dy) - turned) * per_radian) % spokes
+                spoke[c] = min(int(m), spokes - 1)
+                on[c] = m - spoke[c]
+        for c in range(x_m.size):
+            k, m = ring[c], spoke[c]
+            after = m + 1 if m + 1 < spokes else 0
+            near = field[target, k, m] * (np.float32(1.0) - on[c]) + field[target, k, after] * on[c]
+            far = field[target, k + 1, m] * (np.float32(1.0) - on[c]) + field[target, k + 1, after] * on[c]
+            result[target, c] = near * (np.float32(1.0) - out[c]) + far * out[c]

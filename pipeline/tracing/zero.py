@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from pipeline.tracing.problem import Floats, Integers
+from pipeline.tracing.problem import Floats, Integers, Observations
 
 LOWER_SHARE = 0.35  # A plume from one place leaves at least a third of the sensors around it in clean air.
 SMOOTH_S = 900.0
+LEAST_READINGS = 30  # Of each sensor; with fewer, a mode says nothing.
 LEAST_SENSORS = 3  # With fewer, a plume over all of them would pass for background.
 
 
@@ -25,31 +26,41 @@ def half_sample_mode(values: Floats) -> float:
     return float(sample.mean())
 
 
-def subtract_zero(
-    value: Floats, sensor: Integers, start_s: Floats, sensors: int
-) -> tuple[Floats, Floats, float]:
-    """Return (readings above zero, zero of each sensor, sd of what is left).
+def subtract_zero(observations: Observations, background_g_m3: float | None) -> tuple[Floats, Floats, float]:
+    """Return (readings above zero, zero of each sensor, sd of what clean air reads), all g/m³.
+
+    A sensor's zero is the mode of what it reads, where it has read often enough; else what the lowest
+    sensor reads stands for the air of all.
 
     Args:
-        value: (r,) readings, ascending in time.
-        sensor: (r,) whose they are.
-        start_s: (r,).
-        sensors: How many sensors there are.
+        observations: Readings.
+        background_g_m3: What all read in clean air; None: to be fitted.
     """
-    zeros = np.array(
-        [half_sample_mode(value[sensor == j]) if np.any(sensor == j) else 0.0 for j in range(sensors)]
-    )
-    above = value - zeros[sensor]
-    if sensors >= LEAST_SENSORS:
-        times, index = np.unique(start_s, return_inverse=True)
-        table = np.full((times.size, sensors), np.nan)
-        table[index, sensor] = above
-        table[np.all(np.isnan(table), axis=1)] = 0.0
-        common = np.nanquantile(table, LOWER_SHARE, axis=1)
-        total = np.concatenate(([0.0], np.cumsum(common)))
-        low = np.searchsorted(times, times - SMOOTH_S / 2, side="left")
-        high = np.searchsorted(times, times + SMOOTH_S / 2, side="right")
-        above = above - ((total[high] - total[low]) / (high - low))[index]
+    value, sensor, sensors = observations.value_g_m3, observations.sensor, len(observations.names)
+    if background_g_m3 is not None:
+        zeros = np.full(sensors, background_g_m3)
+        above = value - background_g_m3
+    elif np.bincount(sensor, minlength=sensors).min() < LEAST_READINGS:
+        zeros = np.full(sensors, float(value.min()))
+        above = value - zeros[0]
+    else:
+        zeros = np.array([half_sample_mode(value[sensor == j]) for j in range(sensors)])
+        above = value - zeros[sensor]
+        if sensors >= LEAST_SENSORS:
+            above = above - _common(above, sensor, observations.start_s, sensors)
     below = above[above < 0.0]
     spread = math.sqrt(float(np.mean(below * below))) if below.size else 0.0
     return above, zeros, max(spread, 1e-3 * float(np.max(np.abs(above), initial=1e-9)))
+
+
+def _common(above: Floats, sensor: Integers, start_s: Floats, sensors: int) -> Floats:
+    """Return (r,) the background that all sensors share, smooth in time."""
+    times, index = np.unique(start_s, return_inverse=True)
+    table = np.full((times.size, sensors), np.nan)
+    table[index, sensor] = above
+    table[np.all(np.isnan(table), axis=1)] = 0.0
+    common = np.nanquantile(table, LOWER_SHARE, axis=1)
+    total = np.concatenate(([0.0], np.cumsum(common)))
+    low = np.searchsorted(times, times - SMOOTH_S / 2, side="left")
+    high = np.searchsorted(times, times + SMOOTH_S / 2, side="right")
+    return np.asarray(((total[high] - total[low]) / (high - low))[index])

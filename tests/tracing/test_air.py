@@ -58,7 +58,7 @@ def test_a_plume_by_another_formula_is_traced_to_its_source() -> None:
     wind = winds(MINUTES)
     listed = (Candidate("here", 12.0, -8.0), Candidate("there", -25.0, 10.0))
     found = trace(observe(plume(12.0, -8.0, 0.5, wind)), wind, settings(), listed)
-    assert math.dist(found.peak_m, (12.0, -8.0)) < 10.0
+    assert math.dist(found.point_m, (12.0, -8.0)) < 10.0
     assert 0.25 < found.rate_quantile(0.5) < 1.0
     assert found.log_bayes_factor > 5.0
     assert found.candidates[0] > 0.8

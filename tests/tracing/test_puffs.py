@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.tracing.dispersion import COLUMNS, MEASURED, briggs_rural, rline
 from pipeline.tracing.problem import Floats
-from pipeline.tracing.puffs import couple, meander_share
+from pipeline.tracing.puffs import COLUMNS, MEASURED, briggs_rural, couple, look_up, meander_share, rline
 
 SENSOR = np.array([[0.0, 0.0, 2.0]])
+RINGS = np.exp(0.05 * np.arange(120))  # To 380 m
+SPOKES = 360
+PUFF_STEP = 1.0
 
 
 def weather(speed: float, stability: float = 3.0, sigma_v: float = 0.0) -> Floats:
@@ -29,12 +31,30 @@ def coupling(
 ) -> Floats:
     """Return (ny, nx) couplings with one reading in a steady wind."""
     towards = math.radians(from_deg + 180.0)
-    result = couple(
-        np.zeros(1), np.array([0, 1]), np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1), sensor,
-        np.array([-1e6]), np.array([math.sin(towards)]), np.array([math.cos(towards)]), row,
-        np.array(heights), x, y, 1,
+    wind = (np.array([-1e6]), np.array([math.sin(towards)]), np.array([math.cos(towards)]))
+    return traced(np.zeros(1), wind, row, heights, sensor, x, y)
+
+
+def traced(
+    arrival: Floats,
+    wind: tuple[Floats, Floats, Floats],
+    row: Floats,
+    heights: tuple[float, ...],
+    sensor: Floats,
+    x: Floats,
+    y: Floats,
+    turned: float = 0.0,
+) -> Floats:
+    """Return (ny, nx) couplings of one reading; wind: starts, east, north."""
+    one = np.zeros(1, np.int64)
+    field = couple(
+        arrival, np.array([0, 1]), one, one, np.ones(1), sensor[:, 2].copy(), *wind, row, np.array(heights),
+        RINGS, SPOKES, PUFF_STEP, 1,
     )  # fmt: skip
-    return np.asarray(result[0], float)
+    east, north = (part.ravel() for part in np.meshgrid(x, y))
+    result = np.empty((1, east.size), np.float32)
+    look_up(field, one, sensor, east, north, RINGS, turned, result)
+    return np.asarray(result.reshape(y.size, x.size), float)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +67,8 @@ def test_a_source_lies_where_the_wind_comes_from(from_deg: float, east: float, n
     x, y = np.meshgrid(axis, axis)
     total = found.sum()
     bearing = math.degrees(math.atan2((found * x).sum() / total, (found * y).sum() / total))
-    assert bearing % 360 == pytest.approx(math.degrees(math.atan2(east, north)) % 360, abs=1.0)
+    off = (bearing - math.degrees(math.atan2(east, north)) + 180.0) % 360.0 - 180.0
+    assert off == pytest.approx(0.0, abs=1.0)
 
 
 @pytest.mark.parametrize("stability", [1.0, 3.0, 4.0])
@@ -83,13 +104,18 @@ def test_the_wind_of_the_past_bends_the_track() -> None:
     """Air that arrives from the west but came from the south before is traced to the south-west."""
     axis = np.arange(-200.0, 201.0, 5.0)
     row = np.repeat(weather(2.0), 2, axis=0)
-    bent = couple(
-        np.array([30.0]), np.array([0, 1]), np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1), SENSOR,
-        np.array([-1e6, 0.0]), np.array([0.0, 1.0]), np.array([1.0, 0.0]), row, np.array([2.0]),
-        axis, axis, 1,
-    )[0]  # fmt: skip
+    wind = (np.array([-1e6, 0.0]), np.array([0.0, 1.0]), np.array([1.0, 0.0]))
+    bent = traced(np.array([30.0]), wind, row, (2.0,), SENSOR, axis, axis)
     k, i = np.argwhere(axis == -100.0)[0, 0], np.argwhere(axis == -60.0)[0, 0]
     assert bent[k, i] > 100 * bent[axis.size // 2, np.argwhere(axis == -150.0)[0, 0]]
+
+
+def test_turning_the_wind_is_turning_the_field() -> None:
+    """Looked up with the wind turned by 30°, a field is that of a wind from 30° further clockwise."""
+    axis = np.arange(-100.0, 101.0, 4.0)
+    still = (np.array([-1e6]), np.array([0.0]), np.array([-1.0]))
+    turned = traced(np.zeros(1), still, weather(3.0), (2.0,), SENSOR, axis, axis, math.radians(30.0))
+    assert turned == pytest.approx(coupling(30.0, axis, axis, weather(3.0)), abs=1e-3 * turned.max())
 
 
 def test_briggs_at_a_hundred_metres() -> None:
