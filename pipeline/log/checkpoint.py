@@ -68,7 +68,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     Raises:
         VerificationError: CHECKPOINT_SHAPE.
     """
-    lines = text.split("\n")
+    lines = text.split("\n", 4)
     if len(lines) != 4 or lines[3]:
         raise VerificationError(Reason.CHECKPOINT_SHAPE, "not three lines")
     origin, size, root = lines[:3]

@@ -18,9 +18,14 @@ class PipelineError(Exception):
 
 
 class VerificationError(PipelineError):
-    """The evidence is wrong. `reason` is one of the published codes, `detail` says where."""
+    """The evidence is wrong. `reason` is one of the published codes, `detail` says where.
+
+    The detail may quote what came from elsewhere; characters that would do something to a terminal are `?`.
+    """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
+        if not detail.isprintable():
+            detail = "".join(c if c.isprintable() else "?" for c in detail)
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
