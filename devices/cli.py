@@ -1,27 +1,26 @@
-"""The devices' commands: `simulate`, `replay`, `scenarios`. They read, call one function, and print.
+"""The devices' commands: `simulate`, `replay`, `scenarios`, and the group `device`.
+
+They read, call one function, and print.
 
 `cityproof` loads them by entry point, and prints every error of ours in one line.
 """
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Annotated
 
 import typer
 
+from devices.device_cli import device_app
+from devices.options import BROKER, Broker, Policy, stop_on_signal
 from devices.reporter import Reporter, Style
 from pipeline.wire.errors import InputError
 
 INCOMPLETE = 1
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.add_typer(device_app, name="device")
 
-Broker = Annotated[str, typer.Option(help="The MQTT broker: mqtt://HOST:PORT.")]
-Policy = Annotated[Path, typer.Option(help="The policy file of the log whose receipts count.")]
 Enrol = Annotated[
     Path, typer.Option("--enrol", help="The key file of the authority that enrols the devices.")
 ]
@@ -36,7 +35,7 @@ def simulate(
     policy: Policy,
     enrol: Enrol,
     directory: Folder,
-    broker: Broker = "mqtt://127.0.0.1:1883",
+    broker: Broker = BROKER,
     scenario: Annotated[
         str, typer.Option(help="What happens in the city; see `cityproof scenarios`.")
     ] = "calm",
@@ -52,6 +51,7 @@ def simulate(
         Path | None,
         typer.Option(help="Where the truth goes, for scoring alone; default: truth.json in --dir."),
     ] = None,
+    rotate: Annotated[int, typer.Option(min=0, help="So many devices change their keys meanwhile.")] = 0,
     status: Status = "text",
 ) -> None:
     """Run a city's sensors against any broker: they measure, sign, publish, and wait for receipts."""
@@ -62,8 +62,8 @@ def simulate(
 
     known.scenario(scenario)
     site = open_site(broker, policy, enrol, directory)
-    plan = Plan(scenario, seed, speed, seconds, faults, truth or directory / "truth.json")
-    with _stop_on_signal() as stopping, Reporter(status, stopping) as reporter:
+    plan = Plan(scenario, seed, speed, seconds, faults, truth or directory / "truth.json", rotate)
+    with stop_on_signal() as stopping, Reporter(status, stopping) as reporter:
         reporter.end(run(site, plan, stopping, reporter.report))
 
 
@@ -75,7 +75,7 @@ def replay(
     policy: Policy,
     enrol: Enrol,
     directory: Folder,
-    broker: Broker = "mqtt://127.0.0.1:1883",
+    broker: Broker = BROKER,
     mapping: Annotated[
         str | None,
         typer.Option(help="A mapping file, or the name of one that comes with cityproof: aded2022."),
@@ -97,7 +97,7 @@ def replay(
 
     site = open_site(broker, policy, enrol, directory)
     wanted = Import(table, mapping, _position(position))
-    with _stop_on_signal() as stopping, Reporter(status, stopping) as reporter:
+    with stop_on_signal() as stopping, Reporter(status, stopping) as reporter:
         summary = run(site, wanted, stopping, reporter.report)
         reporter.end(summary)
     if summary["waiting"] or summary["parked"]:
@@ -131,17 +131,3 @@ def _position(text: str | None) -> tuple[float, float, float] | None:
             "--position", f"{text!r} is no place", "Write LONGITUDE,LATITUDE,HEIGHT_M."
         ) from error
     return longitude, latitude, height_m
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Event]:
-    """Yield an event that Ctrl-C and SIGTERM set."""
-    stopping = Event()
-    before = {
-        number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

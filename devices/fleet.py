@@ -38,12 +38,15 @@ SENDS_AT_ONCE = 64
 
 Identity = tuple[str, int, int]
 
-DATA_CLASSES = {  # Sensor kind: who may read it is decided by class.
+ADMISSIBLE = (Reason.KEY_REVOKED.value, Reason.KEY_SPAN.value)  # An authority may let it in after all.
+
+DATA_CLASSES = {  # Sensor kind or role: who may read it is decided by class.
     "air": "environment",
     "weather": "environment",
     "water": "water",
     "traffic": "traffic",
     "cold": "shipments",
+    "auditor": "finding",
 }
 
 
@@ -211,9 +214,22 @@ class Fleet:
             InputError: An enrolment was refused, or monotonic time `deadline_s` came before all answers.
         """
         settled = frozenset({Reason.KEY_KNOWN.value})  # Known already: only the outbox was lost.
-        for _, why in self.state(link, authority, enrolments, deadline_s, stopping, turned, settled):
-            problem = f"an enrolment by {authority} is refused: {why}"
-            raise InputError("--enrol", problem, "Check the authorities file.")
+        refused = self.state(link, authority, enrolments, deadline_s, stopping, turned, settled)
+        _require_none("an enrolment", authority, refused)
+
+    def rotate(
+        self,
+        link: Link,
+        authority: str,
+        rotations: Iterable[Rotation],
+        deadline_s: float,
+        stopping: Event,
+        turned: Callable[[], None],
+    ) -> None:
+        """Have an authority of the fleet state the rotations it has not stated before, as `enrol` does."""
+        settled = frozenset({Reason.KEY_ENDED.value, Reason.KEY_KNOWN.value})
+        refused = self.state(link, authority, rotations, deadline_s, stopping, turned, settled)
+        _require_none("a rotation", authority, refused)
 
     def state(
         self,
@@ -431,3 +447,8 @@ def _note_of(change: Change) -> str:
             return f"revocation {change.issuer} {change.kid.hex()}"
         case Admission():
             return f"admission {sha256(encode_admission(change)).hexdigest()}"
+
+
+def _require_none(what: str, authority: str, refused: Iterable[tuple[Change, str]]) -> None:
+    for _, why in refused:
+        raise InputError("--enrol", f"{what} by {authority} is refused: {why}", "Check the authorities file.")

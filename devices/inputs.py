@@ -1,15 +1,17 @@
 """What a person hands to `simulate` and `replay`: policy file, authority's key, folder of the fleet."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from devices.fleet import LogKey
-from devices.keyfile import load_key, load_or_create_key
+from devices.fleet import Fleet, LogKey
+from devices.keyfile import NextKey, create_next, load_key, load_next, load_or_create_key
 from pipeline.log.policy import parse_policy
 from pipeline.wire.errors import InputError, VerificationError
 from pipeline.wire.keys import Signer
+from pipeline.wire.rotation import Rotation, SequencePlace, make_rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,50 @@ class Site:
         Raises:
             InputError: A key file is unusable.
         """
-        keys = self.folder / "keys"
-        keys.mkdir(exist_ok=True, mode=0o700)
+        (self.folder / "keys").mkdir(exist_ok=True, mode=0o700)
         return [
-            (load_or_create_key(keys / f"{quote(issuer, safe='')}.key", issuer), issuer, subject)
+            (load_or_create_key(key_path(self.folder, issuer), issuer), issuer, subject)
             for issuer, subject in devices
         ]
+
+    def rotations(self, fleet: Fleet) -> list[Rotation]:
+        """Have those devices of a fleet that change their keys do so; return the rotations, to be stated.
+
+        Raises:
+            InputError: A key file is unusable.
+        """
+        begun = {
+            issuer: following
+            for issuer, member in fleet.members.items()
+            if not member.authority and (following := load_next(key_path(self.folder, issuer)))
+        }
+        return [self._rotate(fleet, issuer, following) for issuer, following in begun.items()]
+
+    def rotate(self, fleet: Fleet, issuer: str, starts: SequencePlace) -> Rotation:
+        """Have a device of a fleet change its key at a place of its chain; return the rotation, to be stated.
+
+        Raises:
+            InputError: A rotation of this device is under way, or a key file is unusable.
+        """
+        return self._rotate(fleet, issuer, create_next(key_path(self.folder, issuer), starts))
+
+    def _rotate(self, fleet: Fleet, issuer: str, following: NextKey) -> Rotation:
+        device = fleet.members[issuer].device
+        rotation = make_rotation(
+            device.signer,
+            following.signer,
+            authority=self.authority[1],
+            issuer=issuer,
+            starts=following.starts,
+            valid_from_s=int(time.time()),
+        )
+        device.rotate(following.signer, following.starts)
+        return rotation
+
+
+def key_path(folder: Path, issuer: str) -> Path:
+    """Return where a fleet's folder keeps a device's key."""
+    return folder / "keys" / f"{quote(issuer, safe='')}.key"
 
 
 def open_site(broker: str, policy: Path, authority_key: Path, folder: Path) -> Site:

@@ -217,6 +217,19 @@ class Outbox:
         )
         return bool(self._db.execute(query, (issuer,)).fetchone()[0])
 
+    def parked(self) -> list[Stored]:
+        """Return what was refused, in the order it was signed in."""
+        rows = self._db.execute(_SELECT + "WHERE s.parked IS NOT NULL ORDER BY s.id")
+        return [_stored(row) for row in rows]
+
+    def retry(self, reasons: Iterable[str]) -> None:
+        """Let what was parked for these reasons wait again: someone may have admitted it meanwhile."""
+        with self._transaction("retry"):
+            # A crash on either side leaves it parked or waiting; sent twice it is a duplicate.
+            self._db.executemany(
+                "UPDATE statement SET parked = NULL WHERE parked = ?", [(reason,) for reason in reasons]
+            )
+
     def totals(self) -> Totals:
         """Return what became of everything."""
         (receipted,) = self._db.execute("SELECT total(records) FROM device").fetchone()

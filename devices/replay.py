@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 from devices.device import Signed
-from devices.fleet import DATA_CLASSES, Fleet
+from devices.fleet import ADMISSIBLE, DATA_CLASSES, Fleet
 from devices.inputs import Site
 from devices.journal import Journal, Report
 from devices.link import Link
@@ -60,24 +60,26 @@ def replay(site: Site, wanted: Import, stopping: Event, report: Report) -> dict[
             )
     with Outbox(site.outbox) as outbox, Journal(site.folder, report) as journal:
         fleet = Fleet(outbox, site.log, Random(), first_sent=journal.first_sent)
+        outbox.retry(ADMISSIBLE)
         authority = site.authority[1]
         fleet.join([(*site.authority, authority)], authority=True)
         fleet.join(site.signers((source.issuer, source.subject) for source in sources))
         with Link(site.broker, f"cityproof-{authority}", fleet.subscriptions, Random()) as link:
-            _replay(table, survey, fleet, link, journal, outbox, authority, stopping)
+            _replay(site, table, survey, fleet, link, journal, outbox, stopping)
         return journal.summarise(fleet, outbox, table=wanted.table.name, values=survey.values)
 
 
 def _replay(
+    site: Site,
     table: Table,
     survey: Survey,
     fleet: Fleet,
     link: Link,
     journal: Journal,
     outbox: Outbox,
-    authority: str,
     stopping: Event,
 ) -> None:
+    authority = site.authority[1]
     note = f"imported, {survey.digest.hex()}"
     done_row = int(outbox.note(note) or b"1")
     before = 0
@@ -91,6 +93,8 @@ def _replay(
     ]
     deadline_s = time.monotonic() + START_S
     fleet.enrol(link, authority, enrolments, deadline_s, stopping, lambda: report("enrolling"))
+    rotations = site.rotations(fleet)
+    fleet.rotate(link, authority, rotations, deadline_s, stopping, lambda: report("rotating"))
     packers = {issuer: Packer(PACK_RECORDS_MAX) for issuer in survey.sources}
     for last_row, portion in _portions(table, PACK_RECORDS_MAX * (1 if table.wide else len(packers))):
         if last_row <= done_row:

@@ -16,7 +16,7 @@ from typing import Any
 from devices.device import Signed
 from devices.faults import assign_faults
 from devices.feed import Feed
-from devices.fleet import DATA_CLASSES, Fleet, Member
+from devices.fleet import ADMISSIBLE, DATA_CLASSES, Fleet, Member
 from devices.inputs import Site
 from devices.journal import Journal, Report
 from devices.link import Link
@@ -27,7 +27,9 @@ from devices.sensors.sensor import Sensor
 from devices.world.model import TICK_S, Station, Tick
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.errors import UnavailableError
+from pipeline.wire.keys import key_id
 from pipeline.wire.possession import sign_possession
+from pipeline.wire.rotation import Rotation
 from pipeline.wire.senml import Record
 
 PACK_RECORDS_MAX = 100
@@ -49,6 +51,7 @@ class Plan:
         seconds: How long to measure; None: until stopped.
         faults: As `devices.faults.assign_faults` takes it.
         truth: Where the world leaves what only scoring may read.
+        rotated: How many devices get a new key, each soon after its first statement.
     """
 
     scenario: str
@@ -57,9 +60,10 @@ class Plan:
     seconds: float | None
     faults: str
     truth: Path
+    rotated: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Rig:
     """A station with its device: what it measures with, and how it packs."""
 
@@ -97,11 +101,12 @@ def simulate(site: Site, plan: Plan, stopping: Event, report: Report) -> dict[st
         Journal(site.folder, report) as journal,
     ):
         fleet = Fleet(outbox, site.log, Random(f"resend {plan.seed}"), first_sent=journal.first_sent)
+        outbox.retry(ADMISSIBLE)
         authority = site.authority[1]
         fleet.join([(*site.authority, authority)], authority=True)
         fleet.join(site.signers((station.issuer, station.subject) for station in feed.stations))
         with Link(site.broker, f"cityproof-{authority}", fleet.subscriptions, Random()) as link:
-            run = _Run(plan, feed, fleet, link, journal, outbox)
+            run = _Run(site, plan, feed, fleet, link, journal, outbox)
             run.enrol(authority, stopping)
             run.measure(stopping)
             run.drain(stopping)
@@ -112,6 +117,7 @@ def simulate(site: Site, plan: Plan, stopping: Event, report: Report) -> dict[st
             seed=plan.seed,
             simulated_from_s=run.from_s,
             simulated_to_s=run.now_s,
+            rotations=run.rotations,
         )
 
 
@@ -119,8 +125,9 @@ class _Run:
     """One run: enrol, measure, drain."""
 
     def __init__(
-        self, plan: Plan, feed: Feed, fleet: Fleet, link: Link, journal: Journal, outbox: Outbox
+        self, site: Site, plan: Plan, feed: Feed, fleet: Fleet, link: Link, journal: Journal, outbox: Outbox
     ) -> None:
+        self._site = site
         self._plan = plan
         self._feed = feed
         self._fleet = fleet
@@ -138,6 +145,8 @@ class _Run:
             )
             for number, station in enumerate(feed.stations)
         ]
+        self._to_rotate: list[_Rig] = []
+        self.rotations: list[dict[str, Any]] = []
         self.now_s = 0.0
         self._first = self._wait_for_first()
         self.from_s = self.now_s = self._first.time_s
@@ -152,7 +161,10 @@ class _Run:
         raise UnavailableError("the world's process", f"first tick within {START_S:.0f} s")
 
     def enrol(self, authority: str, stopping: Event) -> None:
-        """Have every station enrolled; its key is valid from its first tick, from now if that lies ahead."""
+        """Have every station enrolled; its key is valid from its first tick, from now if that lies ahead.
+
+        Rotations that an earlier run has begun are stated too.
+        """
         valid_from_s = int(min(self._first.time_s, time.time()))
         self._fleet.enrol(
             self._link,
@@ -162,9 +174,13 @@ class _Run:
             stopping,
             lambda: self._report("enrolling"),
         )
+        self._state_rotations(self._site.rotations(self._fleet), stopping)
         issuers = [rig.station.issuer for rig in self._rigs]
         for issuer, faults in assign_faults(self._plan.faults, issuers, self._plan.seed).items():
             self._fleet.members[issuer].faults = faults
+        # Faults that sign would do so with the new key; one that holds back leaves a backlog of the old.
+        honest = [rig for rig in self._rigs if all(fault.name == "offline" for fault in rig.member.faults)]
+        self._to_rotate = sorted(honest, key=lambda rig: not rig.member.faults)[: self._plan.rotated]
 
     def measure(self, stopping: Event) -> None:
         """Take ticks at the planned speed, or as fast as receipts allow."""
@@ -178,6 +194,7 @@ class _Run:
             if tick is not None and self._fleet.room and now_s >= due_s:
                 due_s = max(due_s + interval_s, now_s)  # Lost time is not made up for: that would be a flood.
                 self._take(tick)
+                self._rotate(stopping)
                 tick = None
             else:
                 wait_s = min(TURN_S, due_s - now_s) if due_s > now_s else TURN_S
@@ -202,6 +219,33 @@ class _Run:
             return  # Signed by an earlier run; the sensors have now come as far.
         signed = [one for rig, records in zip(self._rigs, measured, strict=True) for one in rig.sign(records)]
         self._fleet.turn(self._link, signed, notes={self._note: str(tick.time_s).encode()})
+
+    def _rotate(self, stopping: Event) -> None:
+        """Give new keys to those devices whose turn has come.
+
+        The old key signs one statement more: until then the other shards have heard of the new one.
+        """
+        ready = [rig for rig in self._to_rotate if rig.member.device.chain.sequence]
+        if not ready:
+            return
+        self._to_rotate = [rig for rig in self._to_rotate if rig not in ready]
+        rotations = []
+        for rig in ready:
+            device = rig.member.device
+            # A crash from here on leaves the next key in its file: the next start states the rotation again.
+            starts = device.chain.epoch, device.chain.sequence + 1
+            rotations.append(self._site.rotate(self._fleet, device.issuer, starts))
+            keys = {"old": rotations[-1].old_kid.hex(), "new": key_id(rotations[-1].public_key).hex()}
+            self.rotations.append({"issuer": device.issuer, **keys, "starts": list(starts)})
+        self._state_rotations(rotations, stopping)
+
+    def _state_rotations(self, rotations: Sequence[Rotation], stopping: Event) -> None:
+        if rotations:
+            deadline_s = time.monotonic() + START_S
+            authority = self._site.authority[1]
+            self._fleet.rotate(
+                self._link, authority, rotations, deadline_s, stopping, lambda: self._report("rotating")
+            )
 
     def _report(self, phase: str) -> None:
         self._journal.tick(phase, self._fleet, self._link.problem, simulated_s=self.now_s)
