@@ -16,7 +16,15 @@ from pipeline.wire.errors import VerificationError
 from pipeline.wire.pack_scan import scan_pack
 from pipeline.wire.quantities import QUANTITIES
 from pipeline.wire.reasons import Reason
-from pipeline.wire.senml import RECORDS_MAX, Record, check_pack, decode_pack, encode_pack, time_us
+from pipeline.wire.senml import (
+    RECORDS_MAX,
+    Record,
+    check_pack,
+    decode_pack,
+    encode_pack,
+    pack_times_us,
+    time_us,
+)
 from tests.wire import reference
 
 ISSUER = "urn:dev:ops:32473-air-7"
@@ -562,3 +570,16 @@ def test_floats_of_any_width_have_one_value(width: str) -> None:
 def test_time_is_rounded_to_a_microsecond(time_s: float, expected: int) -> None:
     """The nearest whole microsecond, halves to even: what identifies a point."""
     assert time_us(Record("speed", "m/s", 0.0, time_s)) == expected
+
+
+@pytest.mark.parametrize(("pack", "reason"), PACKS)
+def test_a_pack_reaches_from_its_earliest_to_its_latest_record(pack: object, reason: Reason | None) -> None:
+    """In whatever order they stand; what is no pack has no times, for the same reason."""
+    payload = reference.dumps(pack)
+    if reason is None:
+        times_us = [time_us(record) for record in decode_pack(payload, ISSUER)]
+        assert pack_times_us(payload, ISSUER) == (min(times_us), max(times_us))
+        return
+    with pytest.raises(VerificationError) as refused:
+        pack_times_us(payload, ISSUER)
+    assert refused.value.reason is reason
