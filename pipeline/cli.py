@@ -343,6 +343,19 @@ def bench_audit(as_json: AsJson = False) -> None:
     raise typer.Exit(run(as_json=as_json))
 
 
+@bench_app.command("tracing", epilog="Example: cityproof bench tracing --data ../shared/tracing-data")
+def bench_tracing(
+    data: Annotated[Path, typer.Option(help="The folder of field trials.")] = Path("../shared/tracing-data"),
+    full: Annotated[bool, typer.Option(help="Three draws of samplers instead of one.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Trace field trials whose releases are known, and score the answers beside what others reach."""
+    _need("numba", "tracing")
+    from pipeline.commands.bench.tracing import run
+
+    raise typer.Exit(run(data, full=full, as_json=as_json))
+
+
 @trace_app.command(
     "air",
     epilog="Example: cityproof trace air --observations o.csv --wind w.csv --candidates c.csv --out a.json",
@@ -360,9 +373,12 @@ def trace_air(
     quantity: Annotated[str | None, typer.Option(help="Which, if the file has several.")] = None,
     source_height: Annotated[str, typer.Option(help="LOW,HIGH in metres.")] = "1,4.5",
     background: Annotated[str, typer.Option(help="fit, or what clean air holds, in g/m3.")] = "fit",
-    wind_error_deg: Annotated[float, typer.Option(min=0.5, help="How wrong the direction may be, sd.")] = 5.0,
+    wind_error_deg: Annotated[
+        float, typer.Option(min=0.5, help="How wrong the direction may be, sd.")
+    ] = 10.0,
 ) -> None:
     """Say where a release came from and how strong it was, from readings and wind in CSV files."""
+    _need("numba", "tracing")
     from pipeline.commands.trace_air import Question, run
 
     raise typer.Exit(
@@ -399,6 +415,16 @@ def demo(
 
     plan = Plan(directory or default_root(), scenario, seed, speed, seconds, headless, summary, port)
     raise typer.Exit(uvloop.run(run(plan)))
+
+
+def _need(module: str, extra: str) -> None:
+    """Say which extra to install where a module is missing."""
+    if find_spec(module) is None:
+        raise InputError(
+            "this installation",
+            f"{module} is missing",
+            f"Install the extra: pip install 'cityproof[{extra}]'.",
+        )
 
 
 def main() -> None:

@@ -17,6 +17,19 @@ DEFAULT_WIND_HEIGHT_M = 10.0  # WMO-No. 8: where wind is measured when nobody sa
 DEFAULT_INTERVAL_S = 60.0
 
 
+OBSERVATION_COLUMNS = ("time", "sensor", "x_m", "y_m", "z_m", "quantity", "value", "unit")
+WIND_COLUMNS = ("time", "speed_m_s", "from_deg")
+CANDIDATE_COLUMNS = ("name", "x_m", "y_m")
+_USED = {
+    OBSERVATION_COLUMNS: ("temperature_k", "pressure_pa", "interval_s"),
+    WIND_COLUMNS: (
+        "x_m", "y_m", "z_m", "ustar_m_s", "obukhov_m", "sigma_v_m_s", "sigma_theta_deg", "z0_m",
+    ),
+    CANDIDATE_COLUMNS: ("radius_m", "prior"),
+}  # fmt: skip
+_BEAM = ("x2_m", "y2_m", "z2_m")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of a CSV file, which knows its place."""
@@ -81,13 +94,23 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         raise InputError(str(path), f"cannot be read: {error}", "Name a CSV file in UTF-8.") from error
 
 
+def unused_columns(path: Path, columns: tuple[str, ...]) -> list[str]:
+    """Return the columns of a file that hold something and change nothing in the answer."""
+    used = {*columns, *_USED[columns]}
+    filled: dict[str, None] = {}
+    for row in read_rows(path, columns):
+        filled.update((name, None) for name, value in row.fields.items() if value and name not in used)
+    return list(filled)
+
+
 def read_observations(path: Path, quantity: str | None) -> tuple[Observations, str]:
     """Return readings ascending in time, in g/m³, and which quantity they are of."""
-    columns = ("time", "sensor", "x_m", "y_m", "z_m", "quantity", "value", "unit")
     names: dict[str, tuple[int, tuple[float, float, float]]] = {}
     readings: list[tuple[float, int, float, float]] = []
     wanted = quantity
-    for row in read_rows(path, columns):
+    for row in read_rows(path, OBSERVATION_COLUMNS):
+        if any(row.fields.get(name) for name in _BEAM):
+            raise InputError(row.place, "it is of a beam, which is not built yet", "Leave its rows out.")
         measured = row.text("quantity")
         if quantity is not None and measured != quantity:
             continue
@@ -131,7 +154,7 @@ def read_observations(path: Path, quantity: str | None) -> tuple[Observations, s
 
 def read_wind(path: Path) -> Wind:
     """Return the wind of one anemometer; a second place in the file is an error."""
-    rows = sorted(read_rows(path, ("time", "speed_m_s", "from_deg")), key=Row.time_s)
+    rows = sorted(read_rows(path, WIND_COLUMNS), key=Row.time_s)
     if not rows:
         raise InputError(str(path), "no wind", "One row is enough: time, speed_m_s, from_deg.")
     places = {(row.fields.get("x_m"), row.fields.get("y_m")) for row in rows}
@@ -173,5 +196,5 @@ def read_candidates(path: Path) -> tuple[Candidate, ...]:
             row.number("radius_m", 5.0),
             row.number("prior", 1.0),
         )
-        for row in read_rows(path, ("name", "x_m", "y_m"))
+        for row in read_rows(path, CANDIDATE_COLUMNS)
     )

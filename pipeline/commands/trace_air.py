@@ -9,7 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.commands.air_files import parse_time, read_candidates, read_observations, read_wind
+from pipeline.commands.air_files import (
+    CANDIDATE_COLUMNS,
+    OBSERVATION_COLUMNS,
+    WIND_COLUMNS,
+    parse_time,
+    read_candidates,
+    read_observations,
+    read_wind,
+    unused_columns,
+)
 from pipeline.tracing.air import Posterior, trace
 from pipeline.tracing.grid import multipolygon, smallest_region
 from pipeline.tracing.problem import Candidate, Observations, Settings, Wind
@@ -122,6 +131,16 @@ def _warnings(question: Question, wind: Wind) -> list[str]:
         warnings.append(
             "the release is taken to last as long as the readings; onset and end are not searched yet"
         )
+    files = (
+        (question.observations, OBSERVATION_COLUMNS),
+        (question.wind, WIND_COLUMNS),
+        (question.candidates, CANDIDATE_COLUMNS),
+    )
+    warnings += [
+        f"{path}: columns that change nothing yet: {', '.join(unused)}"
+        for path, columns in files
+        if path is not None and (unused := unused_columns(path, columns))
+    ]
     if np.all(wind.height_m == 10.0):
         warnings.append("wind is taken to be measured at 10 m and to hold everywhere")
     return warnings

@@ -107,3 +107,20 @@ def test_a_release_without_readings_is_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(InputError, match="overlap"):
         run(late)
+
+
+def test_columns_that_change_nothing_are_named(tmp_path: Path) -> None:
+    """What the answer does not use is said; an empty column is nobody's loss."""
+    question = files(tmp_path)
+    write(question.wind, "time,speed_m_s,from_deg,gust_m_s,sigma_w_m_s", "2026-03-02T08:00:00Z,3,270,7.5,")
+    assert run(question) == 0
+    warnings = json.loads(question.out.read_text(encoding="utf-8"))["warnings"]
+    (said,) = [text for text in warnings if "change nothing" in text]
+    assert said.endswith(": gust_m_s")
+
+
+def test_a_beam_is_refused_rather_than_taken_for_a_point(tmp_path: Path) -> None:
+    """Its end is given, so a point sensor's answer would be wrong."""
+    path = write(tmp_path / "o.csv", HEADER + ",x2_m", "2026-03-02T08:00:00Z,a,0,0,2,so2,3,ug/m3,90")
+    with pytest.raises(InputError, match="beam"):
+        read_observations(path, None)
