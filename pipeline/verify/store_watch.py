@@ -14,6 +14,7 @@ from pipeline.wire.finding import COUNTER_MAX, Finding, FoundPlace, as_label
 from pipeline.wire.reasons import Reason
 
 BEYOND_MAX = 10_000
+FINDINGS_MAX = 1000  # Of one look: of a store that was emptied the log need not hear all at once.
 
 
 class Store(Protocol):
@@ -62,27 +63,37 @@ class StoreWatch:
         self.settled = settled
 
     def sweep(self, audit: StoreAudit, store: Store, opened: OpenedCheckpoint, now_ms: int) -> list[Finding]:
-        """Compare store and log once; return what is new.
+        """Compare store and log once; return what is new: so many at once, and the rest the next time.
 
         Raises:
             VerificationError: The log itself is wrong: run fsck.
             UnavailableError: A file of the log is missing.
         """
-        found = list(audit.run())
-        unexpected = sum(finding.reason is Reason.POINT_UNEXPECTED for finding in found)
+        credentials = tuple(map(as_label, store.writers()))
+        new: dict[_Key, Finding] = {}
+        still: set[_Key] = set()
+        unexpected = 0
+
+        def take(each: PointFinding) -> None:
+            finding = _finding(each, opened, now_ms, self._looked_ms, credentials)
+            key = _key(finding)
+            if key in self._known:
+                still.add(key)
+            elif len(new) < FINDINGS_MAX:
+                new.setdefault(key, finding)
+
+        for found in audit.run():
+            unexpected += found.reason is Reason.POINT_UNEXPECTED
+            take(found)
         limit = opened.checkpoint.size * LEAVES_PER_ENTRY
         if store.count_below(limit) != audit.matched + unexpected:
-            found += audit.check_stored(store.scan())
-        found += self._judge_beyond(store.beyond(limit, BEYOND_MAX), opened, now_ms)
-        credentials = tuple(map(as_label, store.writers()))
-        findings: dict[_Key, Finding] = {}
-        for each in found:
-            finding = _finding(each, opened, now_ms, self._looked_ms, credentials)
-            findings.setdefault(_key(finding), finding)
-        new = [finding for key, finding in findings.items() if key not in self._known]
-        self._known = set(findings)
+            for found in audit.check_stored(store.scan()):
+                take(found)
+        for found in self._judge_beyond(store.beyond(limit, BEYOND_MAX), opened, now_ms):
+            take(found)
+        self._known = still | new.keys()
         self._looked_ms, self.settled = now_ms, audit.settled
-        return new
+        return list(new.values())
 
     def _judge_beyond(
         self, points: Sequence[StoredPoint], opened: OpenedCheckpoint, now_ms: int

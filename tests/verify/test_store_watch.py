@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
 from pipeline.log.tiles import TileReader
+from pipeline.verify import store_watch
 from pipeline.verify.audit import PointPlace, StoreAudit, StoredValue
 from pipeline.verify.store_watch import StoreWatch
 from pipeline.wire.finding import Finding, decode_finding, encode_finding
@@ -170,6 +171,18 @@ def test_an_auditor_that_begins_again_tells_nothing_twice() -> None:
     (finding,) = watched.sweep()
     assert told([finding]) == {(change_reason, place)}
     assert finding.unnoticed_ms is not None
+
+
+def test_of_an_emptied_store_the_log_hears_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bounded number at a look, each of them once, until all are told."""
+    monkeypatch.setattr(store_watch, "FINDINGS_MAX", 120)
+    watched = Watched()
+    watched.sweep()
+    places = {place for _, place in watched.store.points}
+    watched.store.points.clear()
+    looks = [told(watched.sweep()) for _ in range(4)]
+    assert [len(look) for look in looks] == [120, 120, 60, 0]
+    assert set().union(*looks) == {("point_missing", place) for place in places}
 
 
 # While the store is being written
