@@ -6,6 +6,7 @@ leaves, each behind its length. The log signs the root: one signature for every 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.log.fields import is_hash, is_uint
 from pipeline.log.manifest import Manifest, encode_manifest
@@ -23,6 +24,9 @@ VDS_RFC9162_SHA256 = 1
 LABEL_BLOCK = -70002  # [shard, height, leaf hash of the manifest, number of leaves]
 
 _FRAME_SIZE = 4
+_head = lru_cache(maxsize=4096)(
+    cbor.encode_head
+)  # Of shards, sizes and lengths: the same few again and again.
 _HASH_HEAD = cbor.encode_head(2, HASH_SIZE)
 _SIGNATURE_HEAD = cbor.encode_head(2, keys.SIGNATURE_SIZE)
 _STRUCTURE_AND_LABEL = (
@@ -159,20 +163,18 @@ class EntryForm:
         protected = b"".join(
             (
                 self._beginning,
-                cbor.encode_head(3, len(subject)),
+                _head(3, len(subject)),
                 subject,
                 _STRUCTURE_AND_LABEL,
-                cbor.encode_head(0, shard),
+                _head(0, shard),
                 cbor.encode_head(0, height),
                 _HASH_HEAD,
                 manifest_hash,
-                cbor.encode_head(0, size),
+                _head(0, size),
             )
         )
-        return b"".join(
-            (b"\xd2\x84", cbor.encode_head(2, len(protected)), protected, b"\xa0", _HASH_HEAD, root,
-             _SIGNATURE_HEAD, signature)
-        )  # fmt: skip
+        head = _head(2, len(protected))
+        return b"".join((b"\xd2\x84", head, protected, b"\xa0", _HASH_HEAD, root, _SIGNATURE_HEAD, signature))
 
 
 def parse_signed_block(raw: bytes) -> SignedBlock:

@@ -107,18 +107,17 @@ def _from_usual(
     registry_blocks: bytes, registry_root: bytes, state_hash: bytes | None,
 ) -> Manifest | None:  # fmt: skip
     """Return the manifest of these encoded fields; None where a range is no range."""
-    offsets, arrival = (_uint(offset_first), _uint(offset_last)), (_uint(arrival_first), _uint(arrival_last))
-    if offsets[0] > offsets[1] or arrival[0] > arrival[1]:
+    encoded = (
+        shard, height, offset_first, offset_last, arrival_first, arrival_last, accepted, duplicates,
+        registry_blocks,
+    )  # fmt: skip
+    uints = [raw[0] if len(raw) == 1 else int.from_bytes(raw[1:]) for raw in encoded]
+    if uints[2] > uints[3] or uints[4] > uints[5]:
         return None
     return Manifest(
-        _uint(shard), _uint(height), previous, topic_id, *offsets, *arrival, _uint(accepted),
-        _uint(duplicates), {}, refused_hash, _uint(registry_blocks), registry_root, (), state_hash,
+        uints[0], uints[1], previous, topic_id, uints[2], uints[3], uints[4], uints[5], uints[6], uints[7],
+        {}, refused_hash, uints[8], registry_root, (), state_hash,
     )  # fmt: skip
-
-
-def _uint(raw: bytes) -> int:
-    """Return an unsigned integer that the expression has matched."""
-    return raw[0] if len(raw) == 1 else int.from_bytes(raw[1:])
 
 
 def _from_fields(fields: object) -> Manifest:

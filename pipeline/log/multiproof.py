@@ -110,20 +110,26 @@ class ProvenLeaves:
         return root
 
     def _take(self, end: int, hashes: Iterator[bytes]) -> None:
-        """Take the nodes of the gap from here to `end`, those of `gap_nodes`: this is what takes the time."""
-        at, size, peaks = self._at, self._size, self._peaks
-        while at < end:
-            span = at & -at or 1 << size.bit_length()  # How many leaves a node may cover that begins here.
-            if end < size and span > end - at:
-                span = 1 << (end - at).bit_length() - 1
-            node = next(hashes, None)
-            if node is None:
-                raise VerificationError(Reason.PATH_SHORT, f"the gap before leaf {end} lacks a hash")
-            above = span
-            if at + span <= size:
+        """Take the nodes of the gap from here to `end`, those of `gap_nodes`: this is what takes the time.
+
+        Up to where they are largest each one completes subtrees that stand before it; then none does.
+        """
+        at, peaks, take = self._at, self._peaks, hashes.__next__
+        try:
+            while at and at + (span := at & -at) <= end:
+                node = take()
+                above = span
                 while at & above:
                     node = sha256(b"\x01" + peaks.pop() + node).digest()
                     above <<= 1
-            peaks.append(node)
-            at += span
+                peaks.append(node)
+                at += span
+            if end == self._size and at < end:  # At the right edge one node covers all that is left.
+                peaks.append(take())
+                at = end
+            while at < end:
+                peaks.append(take())
+                at += 1 << (end - at).bit_length() - 1
+        except StopIteration:
+            raise VerificationError(Reason.PATH_SHORT, f"the gap before leaf {end} lacks a hash") from None
         self._at = end

@@ -6,6 +6,7 @@ hangs on its root, which is known to be right only behind the last frame: until 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import NamedTuple, TypeVar
 
 from pipeline.identity.authorities import Authorities, Authority
@@ -37,8 +38,9 @@ from pipeline.verify.signer import (
     with_status,
 )
 from pipeline.wire.cbor import decode, encode
+from pipeline.wire.cose import signing_input
 from pipeline.wire.errors import VerificationError
-from pipeline.wire.keys import SIGNATURE_SIZE, key_id
+from pipeline.wire.keys import SIGNATURE_SIZE, key_id, verify
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import pack_times_us
 from pipeline.wire.statement import (
@@ -46,7 +48,6 @@ from pipeline.wire.statement import (
     Statement,
     StatementParser,
     shard_of,
-    verify_statement,
 )
 
 CONTENT_EVIDENCE = "application/vnd.cityproof.evidence"
@@ -55,11 +56,12 @@ HEAD_SIZE_MAX = 256 << 10
 KEY_SIZE_MAX = 128 << 10
 KEYS_MAX = 65_536  # Key and admission frames that hold at a time; the oldest is forgotten first.
 SIGNERS_MAX = 65_536
+SIGNATURES_AT_ONCE = 64
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-_ENTRY_SIZE = 8
-_FIXED_SIZE = _ENTRY_SIZE + SIGNATURE_SIZE
+_BLOCK_START = Struct(f">Q{SIGNATURE_SIZE}sH")  # Entry, signature, length of the manifest.
+_LEAF_START = Struct(">HH")  # Index, length.
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +206,12 @@ def parse_admission(content: bytes) -> AdmissionFrame:
 def encode_block(frame: BlockFrame) -> bytes:
     """Return the content of a block frame."""
     parts = [
-        frame.entry.to_bytes(_ENTRY_SIZE),
-        frame.signature,
-        len(frame.manifest).to_bytes(2),
+        _BLOCK_START.pack(frame.entry, frame.signature, len(frame.manifest)),
         frame.manifest,
         len(frame.leaves).to_bytes(2),
     ]
     for index, raw in frame.leaves:
-        parts += index.to_bytes(2), len(raw).to_bytes(2), raw
+        parts += _LEAF_START.pack(index, len(raw)), raw
     return b"".join([*parts, *frame.hashes])
 
 
@@ -222,22 +222,23 @@ def parse_block(content: bytes) -> BlockFrame:
         VerificationError: EVIDENCE_SHAPE.
     """
     size = len(content)
-    at = _FIXED_SIZE + 2 + int.from_bytes(content[_FIXED_SIZE : _FIXED_SIZE + 2])
-    manifest = content[_FIXED_SIZE + 2 : at]
+    if size < _BLOCK_START.size:
+        raise VerificationError(Reason.EVIDENCE_SHAPE, "a block that is cut off")
+    entry, signature, length = _BLOCK_START.unpack_from(content)
+    at = _BLOCK_START.size + length
+    manifest = content[_BLOCK_START.size : at]
     count = int.from_bytes(content[at : at + 2])
     at += 2
     leaves: list[tuple[int, bytes]] = []
-    while len(leaves) < count and at < size:
+    while len(leaves) < count and at + 4 <= size:
+        leaf, length = _LEAF_START.unpack_from(content, at)
         start = at + 4
-        end = start + int.from_bytes(content[at + 2 : start])
-        leaves.append((int.from_bytes(content[at : at + 2]), content[start:end]))
-        at = end
+        at = start + length
+        leaves.append((leaf, content[start:at]))
     if len(leaves) != count or not 0 < count < LEAVES_MAX or at > size or (size - at) % HASH_SIZE:
         raise VerificationError(Reason.EVIDENCE_SHAPE, "the framing of a block breaks")
     hashes = [content[start : start + HASH_SIZE] for start in range(at, size, HASH_SIZE)]
-    return BlockFrame(
-        int.from_bytes(content[:_ENTRY_SIZE]), content[_ENTRY_SIZE:_FIXED_SIZE], manifest, leaves, hashes
-    )
+    return BlockFrame(entry, signature, manifest, leaves, hashes)
 
 
 class _Signer:
@@ -248,6 +249,15 @@ class _Signer:
     def __init__(self, issuer: str, shard: int) -> None:
         self.shard = shard
         self.statements = SignerStatements(issuer)
+
+
+class _ShownKey(NamedTuple):
+    """A key that a key frame has shown, and what every statement asks of it."""
+
+    key: SignerKey
+    public_key: bytes
+    valid_from_ms: int
+    is_plain: bool
 
 
 class EvidenceCheck:
@@ -263,11 +273,13 @@ class EvidenceCheck:
         self._frames = read_frames(read)
         self._policy = policy
         self._authorities = authorities
-        self._keys: dict[tuple[bytes, str, bytes], SignerKey] = {}
+        self._keys: dict[tuple[bytes, str, bytes], _ShownKey] = {}
         self._checked: dict[bytes, SignerKey] = {}
         self._admitted: dict[tuple[bytes, bytes], tuple[AdmissionRecord, Authority]] = {}
         self._signers: dict[str, _Signer] = {}
         self._parser = StatementParser()
+        self._waiting: list[ProvenStatement] = []
+        self._signatures: list[tuple[bytes, bytes, bytes]] = []
         self._statements = self._blocks = 0
         self._result: VerifiedEvidence | None = None
 
@@ -277,21 +289,11 @@ class EvidenceCheck:
         Raises:
             VerificationError: With the reason of the first check that fails.
         """
-        self._open_head(*next(self._frames, (END, b"")))
-        for kind, content in self._frames:
-            if kind == BLOCK:
-                yield from self._take_block(content)
-            elif kind == KEY:
-                self._take_key(content)
-            elif kind == ADMISSION:
-                self._take_admission(content)
-            else:
-                self._end(kind, content)
-                break
-        else:
-            raise VerificationError(Reason.EVIDENCE_SHAPE, "the last frame is missing")
-        for _ in self._frames:  # That there is none checks the hash at the file's end.
-            raise VerificationError(Reason.EVIDENCE_SHAPE, "a frame behind the last one")
+        try:
+            yield from self._take_frames()
+        except VerificationError:
+            self._check_signatures()  # Those still waiting came first.
+            raise
         over = [self._signers[issuer].statements.over(self.query.span) for issuer in sorted(self._signers)]
         absent = [
             SignerStatements(name).over(self.query.span)
@@ -307,6 +309,26 @@ class EvidenceCheck:
         return self._result
 
     # Frames
+
+    def _take_frames(self) -> Iterator[ProvenStatement]:
+        self._open_head(*next(self._frames, (END, b"")))
+        for kind, content in self._frames:
+            if kind == BLOCK:
+                self._take_block(content)
+                if len(self._waiting) >= SIGNATURES_AT_ONCE:
+                    yield from self._settle()
+            elif kind == KEY:
+                self._take_key(content)
+            elif kind == ADMISSION:
+                self._take_admission(content)
+            else:
+                self._end(kind, content)
+                break
+        else:
+            raise VerificationError(Reason.EVIDENCE_SHAPE, "the last frame is missing")
+        for _ in self._frames:  # That there is none checks the hash at the file's end.
+            raise VerificationError(Reason.EVIDENCE_SHAPE, "a frame behind the last one")
+        yield from self._settle()
 
     def _open_head(self, kind: int, content: bytes) -> None:
         if kind != HEAD:
@@ -335,7 +357,9 @@ class EvidenceCheck:
             raise VerificationError(Reason.EVIDENCE_QUERY, f"nobody asked for {key.record.issuer}")
         key = with_status(key, frame.status)
         check_recorded(key.record, frame.in_registry, frame.registry_root)
-        remember(self._keys, (frame.registry_root, *key.record.place), key)
+        record = key.record
+        shown = _ShownKey(key, record.public_key, record.valid_from_s * 1000, record.is_plain)
+        remember(self._keys, (frame.registry_root, *record.place), shown)
 
     def _take_admission(self, content: bytes) -> None:
         frame = parse_admission(content)
@@ -343,7 +367,7 @@ class EvidenceCheck:
         check_recorded(record, frame.in_registry, frame.registry_root)
         remember(self._admitted, (frame.registry_root, frame.leaf_hash), (record, authority))
 
-    def _take_block(self, content: bytes) -> Iterator[ProvenStatement]:
+    def _take_block(self, content: bytes) -> None:
         frame = parse_block(content)
         manifest = decode_manifest(frame.manifest)
         size = manifest.accepted + 1
@@ -360,8 +384,9 @@ class EvidenceCheck:
             leaf_hash = hash_leaf(raw)
             block.add(leaf, leaf_hash, hashes)
             equivocation = leaf in manifest.equivocations
-            statement, key = self._take_statement(raw, leaf_hash, manifest, equivocation=equivocation)
-            yield ProvenStatement(statement, key, manifest, frame.entry, leaf, equivocation)
+            statement, key = self._find_signer(raw, leaf_hash, manifest)
+            self._waiting.append(ProvenStatement(statement, key, manifest, frame.entry, leaf, equivocation))
+            self._place(statement, leaf_hash, manifest.shard, equivocation=equivocation)
         root = block.root(hashes)
         entry = self._form.encode(manifest.shard, manifest.height, manifest_hash, size, root, frame.signature)
         self._log.add(frame.entry, hash_leaf(entry), hashes)
@@ -376,23 +401,26 @@ class EvidenceCheck:
 
     # Statements
 
-    def _take_statement(
-        self, raw: bytes, leaf_hash: bytes, manifest: Manifest, *, equivocation: bool
-    ) -> tuple[Statement, SignerKey]:
+    def _find_signer(self, raw: bytes, leaf_hash: bytes, manifest: Manifest) -> tuple[Statement, SignerKey]:
+        """Parse a statement and find the key that may have signed it."""
         statement = self._parser.parse(raw)
         if statement.content_type != CONTENT_SENML:
             raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))
-        key = self._keys.get((manifest.registry_root, statement.issuer, statement.kid))
-        if key is None:
+        shown = self._keys.get((manifest.registry_root, statement.issuer, statement.kid))
+        if shown is None:
             raise VerificationError(Reason.KEY_UNKNOWN, statement.issuer)
-        record = key.record
-        if record.valid_from_s * 1000 > manifest.arrival_last_ms:
+        if shown.valid_from_ms > manifest.arrival_last_ms:
             raise VerificationError(Reason.KEY_NOT_YET_VALID, statement.issuer)
-        if not record.is_plain:
-            self._check_span(statement, key, leaf_hash, manifest.registry_root)
-        verify_statement(statement, record.public_key)
+        if not shown.is_plain:
+            self._check_span(statement, shown.key, leaf_hash, manifest.registry_root)
+        message = signing_input(statement.protected, statement.payload)
+        self._signatures.append((shown.public_key, message, statement.signature))
+        return statement, shown.key
+
+    def _place(self, statement: Statement, leaf_hash: bytes, shard: int, *, equivocation: bool) -> None:
+        """Put a statement among its signer's."""
         signer = self._signers.get(statement.issuer) or self._add_signer(statement.issuer)
-        if signer.shard != manifest.shard:
+        if signer.shard != shard:
             raise VerificationError(Reason.SHARD_WRONG, statement.issuer)
         times_us = pack_times_us(statement.payload, statement.issuer)
         if equivocation:
@@ -402,7 +430,18 @@ class EvidenceCheck:
                 statement.epoch, statement.sequence, statement.previous, leaf_hash, *times_us
             )
         self._statements += 1
-        return statement, key
+
+    def _settle(self) -> Iterator[ProvenStatement]:
+        """Yield the statements that wait for it, once their signatures have been checked."""
+        self._check_signatures()
+        waiting, self._waiting = self._waiting, []
+        yield from waiting
+
+    def _check_signatures(self) -> None:
+        # Many in a row: libsodium's tables stay in the processor's cache.
+        for public_key, message, signature in self._signatures:
+            verify(public_key, message, signature)
+        self._signatures.clear()
 
     def _check_span(self, statement: Statement, key: SignerKey, leaf_hash: bytes, root: bytes) -> None:
         """Check that a key which was rotated or revoked may sign this statement, or that it is let in."""

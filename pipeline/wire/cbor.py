@@ -116,7 +116,7 @@ def encode_head(major: int, argument: int) -> bytes:
         return bytes((major << 5 | argument,))
     for info, size in _ARGUMENT_SIZES.items():
         if argument < 1 << 8 * size:
-            return bytes((major << 5 | info,)) + argument.to_bytes(size)
+            return ((major << 5 | info) << 8 * size | argument).to_bytes(1 + size)
     raise AssertionError(f"no CBOR head for {argument}")
 
 

@@ -66,6 +66,25 @@ class Places(NamedTuple):
 
 def scan_pack(payload: bytes, issuer: str) -> Places | None:
     """Return quantities and times of a valid pack in the usual form; None where that is not certain."""
+    scanned = _scan(payload, issuer)
+    if scanned is None:
+        return None
+    shape, base_time_s = scanned
+    times_s = [base_time_s + offset_s for offset_s in shape.offsets_s]
+    return Places(shape.quantities, times_s) if shape.apart or _are_distinct(shape, times_s) else None
+
+
+def scan_span(payload: bytes, issuer: str) -> tuple[float, float] | None:
+    """Return the earliest and the latest time of such a pack; None where `scan_pack` gives none, or more."""
+    scanned = _scan(payload, issuer)
+    if scanned is None or not scanned[0].apart:
+        return None
+    shape, base_time_s = scanned
+    return base_time_s + shape.least_s, base_time_s + shape.most_s
+
+
+def _scan(payload: bytes, issuer: str) -> "tuple[_Shape, float] | None":
+    """Return a pack's shape and base time, its times within the range of times."""
     first = _FIRST.match(payload) if len(payload) <= cbor.STATEMENT_SIZE_MAX else None
     if first is None:
         return None
@@ -74,21 +93,24 @@ def scan_pack(payload: bytes, issuer: str) -> Places | None:
     size = 1 + len(rest)
     if head != _HEADS.get(size) or base_name != _base_name(issuer) or base_unit not in _BASE_UNITS:
         return None
-    # Without its base fields the first record looks like any other.
-    map_head = bytes((map_head[0] - 1 - bool(version) - bool(base_time) - bool(base_unit),))
-    keys = [map_head + key]
-    keys += [key for key, _ in rest]
-    times = [time]
-    times += [time for _, time in rest]
-    base_time_s = _number(base_time) if base_time else 0.0
+    first_record = _FirstRecord(map_head, key, time, version, bool(base_time), base_unit)
     find_shape = _shape_of if size <= _REMEMBERED_RECORDS_MAX else _shape_of.__wrapped__
-    shape = find_shape(version, base_unit, tuple(keys), tuple(times))
-    if shape is None:
+    shape = find_shape(first_record, tuple(rest))
+    base_time_s = _number(base_time) if base_time else 0.0
+    if shape is None or base_time_s + shape.least_s < TIME_MIN_S or base_time_s + shape.most_s >= TIME_MAX_S:
         return None
-    times_s = [base_time_s + offset_s for offset_s in shape.offsets_s]
-    if base_time_s + shape.least_s < TIME_MIN_S or base_time_s + shape.most_s >= TIME_MAX_S:
-        return None
-    return Places(shape.quantities, times_s) if shape.apart or _are_distinct(shape, times_s) else None
+    return shape, base_time_s
+
+
+class _FirstRecord(NamedTuple):
+    """What the first record says, but for its value, the issuer and the moment."""
+
+    map_head: bytes
+    key: bytes
+    time: bytes
+    version: bytes
+    has_base_time: bool
+    base_unit: bytes
 
 
 class _Shape(NamedTuple):
@@ -105,11 +127,16 @@ class _Shape(NamedTuple):
 
 
 @lru_cache(maxsize=1024)  # A fleet's packs have few shapes; about 20 MB at the very most.
-def _shape_of(
-    version: bytes, base_unit: bytes, keys: tuple[bytes, ...], times: tuple[bytes, ...]
-) -> _Shape | None:
-    """Return the shape of records that are admitted whatever their base time; None where that decides."""
-    admitted = _admitted_keys(version, base_unit)
+def _shape_of(first: _FirstRecord, rest: tuple[tuple[bytes, bytes], ...]) -> _Shape | None:
+    """Return the shape of records that are admitted whatever their base time; None where that decides.
+
+    `rest` holds key and time of all records but the first.
+    """
+    # Without its base fields the first record looks like any other.
+    fields = first.map_head[0] - 1 - bool(first.version) - first.has_base_time - bool(first.base_unit)
+    keys = [bytes((fields,)) + first.key, *(key for key, _ in rest)]
+    times = [first.time, *(time for _, time in rest)]
+    admitted = _admitted_keys(first.version, first.base_unit)
     try:
         quantities = [
             (admitted.timed if time else admitted.plain)[key] for key, time in zip(keys, times, strict=True)

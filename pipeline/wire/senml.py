@@ -97,12 +97,11 @@ def pack_times_us(payload: bytes, issuer: str) -> tuple[int, int]:
     Raises:
         VerificationError: As `decode_pack`.
     """
-    places = pack_scan.scan_pack(payload, issuer)
-    if places is None:
-        times_s = [record.time_s for record in _resolve(cbor.decode(payload), issuer)]
-    else:
-        times_s = places.times_s
-    return round(min(times_s) * 1e6), round(max(times_s) * 1e6)
+    span_s = pack_scan.scan_span(payload, issuer)
+    if span_s is None:
+        times_s = [record.time_s for record in decode_pack(payload, issuer)]
+        span_s = min(times_s), max(times_s)
+    return round(span_s[0] * 1e6), round(span_s[1] * 1e6)
 
 
 def decode_pack(payload: bytes, issuer: str) -> list[Record]:
