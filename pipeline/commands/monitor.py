@@ -19,6 +19,7 @@ from pipeline.verify.reports import Level, Report
 from pipeline.wire.errors import InputError, MissingError, VerificationError
 from pipeline.wire.reasons import Reason
 
+KEEP_S = 5.0  # How often it is kept how far it came, while there is much to read.
 IN_ORDER, REPORTED, UNCHECKED = 0, 1, 2
 
 
@@ -67,20 +68,26 @@ class Watch:
         """Look at the log once, and check all that is new."""
         now_s = int(time.time())
         await asyncio.to_thread(self.monitor.look, now_s)
-        await self._keep()
+        kept_s = time.monotonic()
         while await asyncio.to_thread(self.monitor.advance, now_s):
-            await self._keep()
+            self._tell_all()
+            if time.monotonic() - kept_s > KEEP_S:  # The state is large where there are many signers.
+                await self._keep()
+                kept_s = time.monotonic()
+        self._tell_all()
         await self._keep()
 
     async def _keep(self) -> None:
-        """Tell people, then remember.
+        """Remember what has been told.
 
-        A crash between the two, or between two of the files, makes the next start say the same again: what
-        is told is told once or twice, and never not at all.
+        A crash before this, or between two of the files, makes the next start say some of it again: what is
+        told is told once or twice, and never not at all.
         """
+        await self._files.write_many(self.monitor.kept())
+
+    def _tell_all(self) -> None:
         for report in self.monitor.reports.take():
             self._tell(report)
-        await self._files.write_many(self.monitor.kept())
 
     def _tell(self, report: Report) -> None:
         self._told |= not report.over
