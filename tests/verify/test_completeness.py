@@ -59,6 +59,16 @@ def span(first: int, end: int) -> Span:
     return Span(first * 60 * SECOND, end * 60 * SECOND)
 
 
+def test_the_words_and_limits_are_those_of_the_pages() -> None:
+    """What reports say in JSON, how many gaps there may be, and how many places are named."""
+    assert [word.value for kind in (Opening, Closing, Link) for word in kind] == [
+        *("bracketed", "begins", "open"),
+        *("bracketed", "open"),
+        *("linked", "reset", "elsewhere", "missing"),
+    ]
+    assert (RUNS_MAX, NAMED_MAX, REMEMBERED) == (1024, 1024, 32)
+
+
 def test_a_span_between_two_statements_is_complete() -> None:
     """Every sequence from the one before the span to the one behind it, each naming the one before."""
     shown = of(list(range(4, 11))).over(span(5, 10))
@@ -104,6 +114,9 @@ def test_a_signer_begins_where_it_names_nothing_before() -> None:
     add(older, 0, previous=leaf(0, 99))
     add(older, 1)
     assert older.over(span(0, 1)).opening is Opening.OPEN
+    late = SignerStatements(ISSUER)
+    add(late, 5, previous=ZEROS)
+    assert late.over(span(5, 6)).opening is Opening.OPEN
 
 
 def test_a_span_without_bounds_is_never_complete() -> None:
@@ -117,6 +130,7 @@ def test_of_nothing_nothing_is_shown() -> None:
     """A device that was asked for and has no statement."""
     shown = SignerStatements(ISSUER).over(span(0, 5))
     assert (shown.statements, shown.first, shown.last, shown.proven_until_us) == (0, None, None, None)
+    assert (shown.opening, shown.closing) == (Opening.OPEN, Closing.OPEN)
     assert not shown.complete
     only = SignerStatements(ISSUER)
     only.add_equivocation(1, 5)

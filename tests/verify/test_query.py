@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from pipeline.verify.completeness import Span
-from pipeline.verify.query import TIME_MAX_US, Query, parse_query, query_fields
+from pipeline.verify.query import TIME_MAX_US, Query, describe_query, parse_query, query_fields
 from pipeline.wire.errors import VerificationError
+from pipeline.wire.quantities import QUANTITIES
 from pipeline.wire.reasons import Reason
 
 DEVICE, OTHER = "urn:dev:ops:32473-air-1", "urn:dev:ops:32473-air-2"
@@ -64,6 +65,29 @@ def test_what_is_no_query(change: dict[Any, Any]) -> None:
     with pytest.raises(VerificationError) as refused:
         parse_query(FULL | change)
     assert refused.value.reason is Reason.EVIDENCE_QUERY
+
+
+def test_times_reach_to_the_end_of_those_that_packs_admit() -> None:
+    """2^33 seconds; either bound may stand alone."""
+    assert TIME_MAX_US == 2**33 * 10**6
+    assert parse_query({5: 10}).span == Span(10, None)
+    assert parse_query({6: 10}).span == Span(None, 10)
+
+
+def test_every_quantity_may_be_asked_for() -> None:
+    """All of the table at once."""
+    assert parse_query({4: sorted(QUANTITIES)}).quantities == QUANTITIES.keys()
+
+
+def test_what_is_asked_for_is_said_to_people() -> None:
+    """A line for each restriction, none where there is none."""
+    assert describe_query(parse_query(FULL)) == [
+        f"device {DEVICE}, {OTHER}",
+        "subject station 1, 车站",
+        "area north",
+        "quantity no2, o3",
+    ]
+    assert describe_query(Query()) == []
 
 
 def test_only_a_map_is_a_query() -> None:
