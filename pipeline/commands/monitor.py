@@ -19,6 +19,8 @@ from pipeline.verify.reports import Level, Report
 from pipeline.wire.errors import InputError, MissingError, VerificationError
 from pipeline.wire.reasons import Reason
 
+TOLD_MAX = 10  # Of one reason at once, for people.
+TOLD_SOME = 5
 KEEP_S = 5.0  # How often it is kept how far it came, while there is much to read.
 IN_ORDER, REPORTED, UNCHECKED = 0, 1, 2
 
@@ -86,17 +88,16 @@ class Watch:
         await self._files.write_many(self.monitor.kept())
 
     def _tell_all(self) -> None:
+        alike: dict[tuple[Level, Reason, bool], list[Report]] = {}
         for report in self.monitor.reports.take():
-            self._tell(report)
-
-    def _tell(self, report: Report) -> None:
-        self._told |= not report.over
-        self._alarmed |= report.level is Level.ALARM and not report.over
-        if self._as_json:
-            print(json.dumps({"time": _now(), **report._asdict()}, ensure_ascii=False), flush=True)
-            return
-        word = "OVER   " if report.over else report.level.upper().ljust(7)
-        print(f"{word} {_now()} {report.reason.value}: {report.where}: {report.detail}", flush=True)
+            self._told |= not report.over
+            self._alarmed |= report.level is Level.ALARM and not report.over
+            alike.setdefault((report.level, report.reason, report.over), []).append(report)
+            if self._as_json:
+                print(json.dumps({"time": _now(), **report._asdict()}, ensure_ascii=False), flush=True)
+        if not self._as_json:
+            for reports in alike.values():
+                _print(reports)
 
     def end(self) -> int:
         """Say how far it came; return the exit code."""
@@ -131,6 +132,17 @@ async def run(question: Question, *, as_json: bool) -> int:
             except TimeoutError:
                 continue
         return watch.end()
+
+
+def _print(reports: list[Report]) -> None:
+    """Print what is told at once for one reason; of very many the first few."""
+    shown = reports if len(reports) <= TOLD_MAX else reports[:TOLD_SOME]
+    for report in shown:
+        word = "OVER   " if report.over else report.level.upper().ljust(7)
+        print(f"{word} {_now()} {report.reason.value}: {report.where}: {report.detail}", flush=True)
+    if len(shown) < len(reports):
+        more = f"and {len(reports) - len(shown):,} more; --json lists all"
+        print(f"{'':28} {reports[0].reason.value}: {more}", flush=True)
 
 
 def _default_state(where: str) -> Path:

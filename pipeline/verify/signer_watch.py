@@ -5,6 +5,7 @@ Both are judged by what the log says of arrival. Neither accuses the log: it can
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from pipeline.verify.reports import Level, Report
@@ -88,5 +89,6 @@ class ClockWatch:
     def reports(self) -> Iterator[Report]:
         """Yield the clocks that are ahead, and what is late or of a clock that is behind."""
         for issuer, apart_s in self.apart_s.items():
-            detail = f"{apart_s} s ahead" if apart_s > 0 else f"{-apart_s} s behind: a clock, or late"
+            span = timedelta(seconds=abs(apart_s))
+            detail = f"{span} ahead" if apart_s > 0 else f"{span} behind: a clock, or late"
             yield Report(Level.WARNING, Reason.CLOCK_SKEW, issuer, detail)

@@ -398,7 +398,7 @@ def test_an_equivocation_is_named_with_its_signer(log: Log) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shift_s", "detail"), [(301, "301 s ahead"), (-301, "301 s behind: a clock, or late")]
+    ("shift_s", "detail"), [(301, "0:05:01 ahead"), (-301, "0:05:01 behind: a clock, or late")]
 )
 def test_a_clock_that_is_wrong_is_said_while_it_is(shift_s: int, detail: str) -> None:
     """Against arrival, 300 s are allowed either way."""
