@@ -54,12 +54,16 @@ class Authorities:
 def format_authorities(authorities: list[Authority], bounds_s: Mapping[str, int]) -> str:
     """Write the file that `parse_authorities` reads."""
     lines = ["# Who may enrol what in this city, and the bounds a verifier holds it to."]
-    for authority in authorities:
-        key = base64.b64encode(authority.public_key).decode()
-        kinds, areas = ",".join(sorted(authority.kinds)), ",".join(sorted(authority.areas))
-        lines.append(f"authority {authority.issuer} {key} {kinds} {areas}")
+    lines += map(format_authority, authorities)
     lines += [f"bound {name} {bounds_s[name]}" for name in BOUNDS]
     return "\n".join(lines) + "\n"
+
+
+def format_authority(authority: Authority) -> str:
+    """Write the line of one authority."""
+    key = base64.b64encode(authority.public_key).decode()
+    kinds, areas = ",".join(sorted(authority.kinds)), ",".join(sorted(authority.areas))
+    return f"authority {authority.issuer} {key} {kinds} {areas}"
 
 
 def parse_authorities(raw: bytes) -> Authorities:
@@ -97,7 +101,7 @@ def _parse_line(
         case ["authority", issuer, key, kinds, areas]:
             if not is_issuer(issuer):
                 raise _broken(f"{issuer!r} is not a URI")
-            authority = Authority(issuer, _parse_key(key), _parse_kinds(kinds), _parse_names(areas))
+            authority = Authority(issuer, _parse_key(key), parse_kinds(kinds), parse_names(areas))
             if any(known.public_key == authority.public_key for known in by_key.values()):
                 raise _broken("a key stands twice")
             by_key[issuer, key_id(authority.public_key)] = authority
@@ -111,14 +115,24 @@ def _parse_line(
             raise _broken("not: authority <uri> <key> <kinds> <areas>, or: bound <name> <seconds>")
 
 
-def _parse_kinds(text: str) -> frozenset[str]:
-    kinds = _parse_names(text)
+def parse_kinds(text: str) -> frozenset[str]:
+    """Return the sensor kinds and roles of an authority's line.
+
+    Raises:
+        VerificationError: AUTHORITIES_SHAPE.
+    """
+    kinds = parse_names(text)
     if unknown := kinds - {ANY, *CONTENT_TYPES}:
         raise _broken(f"neither a sensor kind nor a role: {min(unknown)!r}")
     return kinds
 
 
-def _parse_names(text: str) -> frozenset[str]:
+def parse_names(text: str) -> frozenset[str]:
+    """Return the names of one column of an authority's line.
+
+    Raises:
+        VerificationError: AUTHORITIES_SHAPE.
+    """
     names = frozenset(text.split(","))
     if not all(names) or (ANY in names and len(names) > 1):
         raise _broken(f"not names separated by commas, or {ANY} alone: {text!r}")
