@@ -167,6 +167,12 @@ def test_only_signers_asked_for_are_looked_at() -> None:
 FIELDS: dict[int, Any] = cbor2.loads(DATA)
 
 
+def place_with(key: int, **in_log: Any) -> list[Any]:
+    """A statement's place, with another path of its entry in the log."""
+    *rest, (index, size, hashes) = FIELDS[key]
+    return [*rest, [in_log.get("index", index), in_log.get("size", size), in_log.get("hashes", hashes)]]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -185,6 +191,8 @@ FIELDS: dict[int, Any] = cbor2.loads(DATA)
         ({10: []}, Reason.PROOF_SHAPE),
         ({3: FIELDS[4]}, Reason.ROOT_MISMATCH),
         ({4: FIELDS[3]}, Reason.ROOT_MISMATCH),
+        ({3: place_with(3, hashes=[bytes(32), *FIELDS[3][3][2][1:]])}, Reason.ROOT_MISMATCH),
+        ({4: place_with(4, size=4)}, Reason.SIZE_ORDER),
         ({9: b""}, Reason.NOTE_SHAPE),
     ],
 )

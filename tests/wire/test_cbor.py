@@ -233,6 +233,9 @@ def test_null_stands_for_a_detached_payload_only(data: str, admitted: bool) -> N
     """Null is the third of four in the outermost COSE_Sign1, where the caller allows it, or nothing."""
     raw = bytes.fromhex(data)
     assert verdict(raw) is Reason.CBOR_SIMPLE
+    with pytest.raises(VerificationError) as refused:
+        cbor.decode(raw)
+    assert refused.value.reason is Reason.CBOR_SIMPLE
     assert verdict(raw, null_payload=True) is (None if admitted else Reason.CBOR_SIMPLE)
     if admitted:
         value = cbor.decode(raw, null_payload=True)
