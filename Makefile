@@ -62,8 +62,9 @@ mutation: $(READY) ## Change wire, log and verify a little, 4,000 times, and see
 	$(BIN)/python bench/mutate.py pipeline/log --tests tests/log
 	$(BIN)/python bench/mutate.py pipeline/verify --tests tests/verify
 
-docs: $(READY) ## Write the pages that are tables of the code: docs/reasons.md, docs/quantities.md
+docs: $(READY) ## Write the pages that are tables of the code: docs/reasons.md, quantities.md, threats.md
 	$(BIN)/python docs/write_tables.py
+	$(BIN)/python -m tests.threats.table
 
 lock: $(UV_READY) ## Write the lock files anew from pyproject.toml, keeping the versions that still fit
 	$(BIN)/python locks/compile.py $(BIN)/uv

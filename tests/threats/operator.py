@@ -200,7 +200,7 @@ def swap_leaves_in_the_archive() -> Shown:
 
 
 def swap_leaves_between_blocks() -> Shown:
-    """Exchange them, and seal both blocks again: as if the device's statements had come in another order."""
+    """Exchange two statements, and seal both blocks again: as if they had come in another order."""
     steps = altered(1, statements=[A[1], B[0]])
     steps[MIDDLE] = replace(steps[MIDDLE], statements=[A[0], B[1]])
     receipts = [
@@ -211,12 +211,12 @@ def swap_leaves_between_blocks() -> Shown:
 
 
 def put_a_statement_into_two_shards() -> Shown:
-    """Once where it belongs, once in another shard, where no sequence of its device is known."""
+    """Put it in where it belongs, and into another shard, where no sequence of its device is known."""
     return Shown(Log(altered(4, statements=[C[1], A[1]])).files)
 
 
 def put_a_statement_in_twice() -> Shown:
-    """The same leaf in two blocks of its shard: a reading that counts double."""
+    """Put it into two blocks of its shard: a reading that counts double."""
     return Shown(Log(altered(LAST, statements=[A[2], B[2], A[1]])).files)
 
 
@@ -328,7 +328,7 @@ def hide_a_revocation() -> Shown:
 
 
 def keep_a_revocation_out_of_the_registry() -> Shown:
-    """Let it stand in the log, but not act."""
+    """Let a revocation stand in the log, but not act."""
     return Shown(_with_revocation(acts=False).files)
 
 
@@ -386,7 +386,7 @@ def checkpoint_by_a_wrong_key() -> Shown:
 
 
 def checkpoint_by_a_wrong_key_under_the_right_id() -> Shown:
-    """The same, and say that it is the log's key."""
+    """Sign it with another key, and say that it is the log's."""
     checkpoint = _checkpoint()
     note = parse_note(sign_checkpoint(checkpoint, NoteSigner(ORIGIN, THIEF)))
     (line,) = note.signatures
