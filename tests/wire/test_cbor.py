@@ -222,6 +222,7 @@ NULLS = [
     ("d2844081f6f640", False),
     ("d28340a0f6", False),
     ("d28540a0f64040", False),
+    ("d28440a082f64040", False),
     ("8440a0f640", False),
     ("f6", False),
     ("d2f6", False),
@@ -387,6 +388,16 @@ def test_what_the_profile_has_not_is_a_bug(value: object) -> None:
     """Nothing is encoded that the check would refuse."""
     with pytest.raises(AssertionError):
         cbor.encode(value)
+
+
+def test_arrays_and_maps_are_encoded_as_deep_as_they_may_be() -> None:
+    """Eight of them around one another, and no ninth."""
+    value: object = {1: []}
+    for _ in range(6):
+        value = [value]
+    assert cbor.encode(value).hex() == "81" * 6 + "a10180"
+    with pytest.raises(AssertionError):
+        cbor.encode([value])
 
 
 def test_a_tag_and_null_are_encoded_for_cose() -> None:
