@@ -6,6 +6,7 @@ is consistent in itself, and only who holds the receipt can tell. Receipt and en
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from pipeline.log.block import parse_signed_block
 from pipeline.log.checkpoint import OpenedCheckpoint
@@ -59,7 +60,7 @@ def check_kept(
         except VerificationError as error:
             yield finding_of("receipt", error)
     there = _blocks_at({(promise.shard, promise.height) for promise in promises}, tiles)
-    cosigned_s = min((cosignature.time_s for cosignature in opened.cosignatures), default=0)
+    cosigned_s = min((cosignature.time_s for cosignature in opened.cosignatures), default=-inf)
     for promise in promises:
         block, waited_s = there.get((promise.shard, promise.height)), cosigned_s - promise.received_s
         if block is None and waited_s > cosign_delay_s:

@@ -8,6 +8,7 @@ import pytest
 from pipeline.log.checkpoint import open_checkpoint
 from pipeline.log.policy import Policy, parse_policy
 from pipeline.log.tiles import TileReader
+from pipeline.verify.entries import Finding
 from pipeline.verify.receipts import HeldReceipt, check_kept
 from pipeline.wire.errors import MissingError
 from tests.support.city import POLICY, ForgedLog, device_in, policy_text
@@ -32,11 +33,15 @@ def receipt(log: ForgedLog, entry: int, raw: bytes) -> HeldReceipt:
     return HeldReceipt(raw_receipt, leaf_hash(raw), COSIGNED_S)
 
 
-def said(log: ForgedLog, *held: HeldReceipt, policy: Policy = POLICY, delay_s: int = 60) -> Said:
-    """What is found, places and reasons."""
+def found(log: ForgedLog, *held: HeldReceipt, policy: Policy = POLICY) -> list[Finding]:
+    """What is found, where 60 seconds are promised."""
     opened = open_checkpoint(log.files["checkpoint"], policy)
-    tiles = TileReader(log.files.get, opened.checkpoint)
-    return [(f.path, f.reason.value) for f in check_kept(held, tiles, opened, delay_s)]
+    return list(check_kept(held, TileReader(log.files.get, opened.checkpoint), opened, 60))
+
+
+def said(log: ForgedLog, *held: HeldReceipt, policy: Policy = POLICY) -> Said:
+    """Places and reasons of what is found."""
+    return [(finding.path, finding.reason.value) for finding in found(log, *held, policy=policy)]
 
 
 def log_of(statements: int) -> tuple[ForgedLog, list[bytes]]:
@@ -66,6 +71,7 @@ def test_another_block_at_the_place_is_named_at_once() -> None:
     other.publish()
     held = [receipt(log, n + 1, raw) for n, raw in enumerate(raws)]
     assert said(other, *held) == [("block/1/002 leaf 1", "receipt_broken")]
+    assert [finding.detail for finding in found(other, *held)] == ["the log has another block there"]
 
 
 @pytest.mark.parametrize(("late_s", "expected"), [(60, []), (61, [("block/1/002 leaf 1", "receipt_broken")])])
@@ -74,7 +80,9 @@ def test_a_block_that_is_not_there_has_the_promised_time(late_s: int, expected: 
     log, raws = log_of(3)
     shorter, _ = log_of(2)
     late = receipt(log, 3, raws[2])
-    assert said(shorter, HeldReceipt(late.receipt, late.leaf_hash, COSIGNED_S - late_s)) == expected
+    held = HeldReceipt(late.receipt, late.leaf_hash, COSIGNED_S - late_s)
+    assert said(shorter, held) == expected
+    assert all(finding.detail == "not there 61 s after its receipt" for finding in found(shorter, held))
 
 
 def test_without_cosignatures_a_block_may_still_come() -> None:
