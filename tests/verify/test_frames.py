@@ -52,6 +52,15 @@ def test_large_frames_and_many() -> None:
     assert list(read_frames(reader(written(many)))) == many
 
 
+def test_the_largest_frame_is_two_mebibytes() -> None:
+    """The writer makes that and no larger one, which nobody would read."""
+    assert FRAME_SIZE_MAX == 2 * 1024 * 1024
+    writer = FrameWriter(lambda _: None)
+    writer.add(1, bytes(FRAME_SIZE_MAX))
+    with pytest.raises(AssertionError):
+        writer.add(1, bytes(FRAME_SIZE_MAX + 1))
+
+
 DATA = written(FRAMES)
 BODY = DATA[:-32]
 
