@@ -61,7 +61,9 @@ class Device:
 
     def rotate(self, signer: Signer, starts: SequencePlace) -> None:
         """Take over this key from a place of the chain on; what is signed before keeps its signatures."""
+        self._change_key()
         self._next = starts, signer
+        self._change_key()
 
     def sign_records(self, records: Sequence[Record]) -> Signed:
         """Sign one pack of records (1 to 256) and move the chain on."""
@@ -73,9 +75,8 @@ class Device:
         return self._sign(change.issuer, *encode_change(change), 1)
 
     def _sign(self, subject: str, content_type: int | str, payload: bytes, records: int) -> Signed:
+        self._change_key()
         at = self.chain
-        if self._next is not None and (at.epoch, at.sequence) >= self._next[0]:
-            self.signer, self._next = self._next[1], None
         raw = sign_statement(
             self.signer,
             issuer=self.issuer,
@@ -89,3 +90,8 @@ class Device:
         leaf_hash = hash_leaf(raw)
         self.chain = Chain(at.epoch, at.sequence + 1, leaf_hash)
         return Signed(self.issuer, at.epoch, at.sequence, leaf_hash, raw, records)
+
+    def _change_key(self) -> None:
+        """Change the key where the place of the next one has come."""
+        if self._next is not None and (self.chain.epoch, self.chain.sequence) >= self._next[0]:
+            self.signer, self._next = self._next[1], None

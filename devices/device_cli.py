@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from devices.desk import Desk
     from pipeline.wire.changes import Change
     from pipeline.wire.enrolment import Enrolment
+    from pipeline.wire.rotation import SequencePlace
 
 INCOMPLETE = 1
 POLICY = Path("policy.txt")
@@ -120,13 +121,13 @@ def rotate(
     from pipeline.wire.rotation import make_rotation
 
     if directory is not None and issuer is not None:
-        path, place = _place_in(directory, issuer, starts)
+        path, place, at = _place_in(directory, issuer, starts)
     elif key is not None and starts is not None:
-        path, place = key, _parse_place(starts)
+        path, place, at = key, _parse_place(starts), _parse_place(starts)
     else:
         remedy = "Give --dir with --issuer, or --key with --start."
         raise InputError("device rotate", "which key, and from where on?", remedy)
-    following = create_next(path, place)
+    following = create_next(path, place, at)
     old, name = load_key(path)
     rotation = make_rotation(
         old, following.signer, authority=authority, issuer=name, starts=place, valid_from_s=int(time.time())
@@ -343,8 +344,10 @@ def _outbox_in(directory: Path) -> Path:
     return path
 
 
-def _place_in(directory: Path, issuer: str, starts: str | None) -> tuple[Path, tuple[int, int]]:
-    """Return a fleet's device's key file, and from where on its next key is to sign."""
+def _place_in(
+    directory: Path, issuer: str, starts: str | None
+) -> tuple[Path, "SequencePlace", "SequencePlace"]:
+    """Return a device's key file, from where on its next key is to sign, and where the device stands."""
     from devices.inputs import key_path
     from devices.outbox import Outbox
 
@@ -352,14 +355,15 @@ def _place_in(directory: Path, issuer: str, starts: str | None) -> tuple[Path, t
         chain = outbox.chain(issuer)
     if chain is None:
         raise InputError("--issuer", f"this fleet has no {issuer}", "Name one of its devices.")
-    place = _parse_place(starts) if starts is not None else (chain.epoch, chain.sequence)
-    if place < (chain.epoch, chain.sequence):
+    at = chain.epoch, chain.sequence
+    place = _parse_place(starts) if starts is not None else at
+    if place < at:
         problem = f"it has signed up to epoch {chain.epoch}, sequence {chain.sequence - 1}, with its old key"
         raise InputError("--start", problem, "Start no earlier than behind that.")
-    return key_path(directory, issuer), place
+    return key_path(directory, issuer), place, at
 
 
-def _parse_place(text: str) -> tuple[int, int]:
+def _parse_place(text: str) -> "SequencePlace":
     try:
         epoch, sequence = map(int, text.split(","))
     except ValueError as error:

@@ -439,10 +439,8 @@ class Fleet:
 def _note_of(change: Change) -> str:
     """Return the name under which the outbox remembers that a change was stated."""
     match change:
-        case Enrolment():
+        case Enrolment() | Rotation():  # Either brings a key into the registry, and only once.
             return f"enrolment {change.public_key.hex()}"
-        case Rotation():
-            return f"rotation {change.public_key.hex()}"
         case Revocation():
             return f"revocation {change.issuer} {change.kid.hex()}"
         case Admission():

@@ -59,7 +59,9 @@ class Site:
         Raises:
             InputError: A rotation of this device is under way, or a key file is unusable.
         """
-        return self._rotate(fleet, issuer, create_next(key_path(self.folder, issuer), starts))
+        chain = fleet.members[issuer].device.chain
+        following = create_next(key_path(self.folder, issuer), starts, (chain.epoch, chain.sequence))
+        return self._rotate(fleet, issuer, following)
 
     def _rotate(self, fleet: Fleet, issuer: str, following: NextKey) -> Rotation:
         device = fleet.members[issuer].device

@@ -101,17 +101,22 @@ def load_next(path: Path) -> NextKey | None:
     return NextKey(SeedSigner(seed), (int(match[1]), int(match[2])))
 
 
-def create_next(path: Path, starts: SequencePlace) -> NextKey:
-    """Make the key that follows that of a key file from a place on, durable before it is returned.
+def create_next(path: Path, starts: SequencePlace, at: SequencePlace) -> NextKey:
+    """Make the key that follows that of a key file, durable before it is returned.
 
     Where one was made before whose place has come, that one becomes the key of the file first.
+
+    Args:
+        path: The key file.
+        starts: The first (epoch, sequence) that the new key signs.
+        at: The next one that the device signs.
 
     Raises:
         InputError: A rotation is under way, or a file cannot be used.
     """
     before = load_next(path)
     if before is not None:
-        if starts <= before.starts:
+        if at < before.starts or starts == before.starts:
             problem = "a rotation of this key is under way"
             remedy = "Let the device come to its start first, or remove the file if nobody approved it."
             raise InputError(str(next_path(path)), problem, remedy)

@@ -23,8 +23,20 @@ from pipeline.wire.keys import SeedSigner, encode_key_file
 from pipeline.wire.messages import encode_receipts, encode_refusal
 from pipeline.wire.possession import check_possession
 from pipeline.wire.reasons import Reason
+from pipeline.wire.rotation import (
+    Rotation,
+    SequencePlace,
+    check_rotation_signatures,
+    decode_rotation,
+)
 from pipeline.wire.senml import decode_pack
-from pipeline.wire.statement import CONTENT_ENROLMENT, parse_statement, record_count, verify_statement
+from pipeline.wire.statement import (
+    CONTENT_ENROLMENT,
+    CONTENT_ROTATION,
+    parse_statement,
+    record_count,
+    verify_statement,
+)
 from pipeline.wire.topics import parse_topic, receipts_topic, refusals_topic
 
 ORIGIN = "log.test/devices"
@@ -100,6 +112,7 @@ class FakeLog:
         self.duplicates = 0
         self.enrolled: dict[tuple[str, bytes], bytes] = {}
         self.enrolments: list[Enrolment] = []
+        self.spans: dict[bytes, tuple[SequencePlace, SequencePlace | None]] = {}
         self.lose: Callable[[str, bytes], bool] = lambda _topic, _raw: False
         self._open: list[tuple[str, int, int, bytes]] = []
         self._lock = threading.Lock()
@@ -160,9 +173,18 @@ class FakeLog:
             self.enrolled[enrolment.issuer, _kid(enrolment.public_key)] = enrolment.public_key
             self._open.append((*identity, raw))
             return
+        if statement.content_type == CONTENT_ROTATION:
+            verify_statement(statement, self.authority.public_key)
+            self._rotate(decode_rotation(statement.payload), statement.issuer)
+            self._open.append((*identity, raw))
+            return
         public_key = self.enrolled.get((statement.issuer, statement.kid))
         if public_key is None:
             raise VerificationError(Reason.KEY_UNKNOWN)
+        place = statement.epoch, statement.sequence
+        starts, ends = self.spans.get(public_key, ((0, 0), None))
+        if place < starts or (ends is not None and place >= ends):
+            raise VerificationError(Reason.KEY_SPAN)
         verify_statement(statement, public_key)
         records = len(decode_pack(statement.payload, statement.issuer))
         first = self.stored.setdefault(identity, raw)
@@ -174,6 +196,16 @@ class FakeLog:
         if first != raw:
             self.refused[Reason.EQUIVOCATION] += records
         self._open.append((*identity, raw))
+
+    def _rotate(self, rotation: Rotation, authority: str) -> None:
+        old = self.enrolled[rotation.issuer, rotation.old_kid]
+        starts, ends = self.spans.get(old, ((0, 0), None))
+        if ends is not None:
+            raise VerificationError(Reason.KEY_ENDED)
+        check_rotation_signatures(rotation, authority, old)
+        self.enrolled[rotation.issuer, _kid(rotation.public_key)] = rotation.public_key
+        self.spans[old] = starts, rotation.starts
+        self.spans[rotation.public_key] = rotation.starts, None
 
     def _seal_forever(self) -> None:
         while not self._stopping.wait(0.05):

@@ -32,6 +32,21 @@ def test_statements_link_and_count() -> None:
     assert device.chain == Chain(1_700_000_000, 5, previous)
 
 
+def test_a_device_changes_its_key_at_a_place_of_its_chain() -> None:
+    """Up to the start the old key signs, from it on the new one; chain and links go on as if nothing was."""
+    old, new, newer = SeedSigner(bytes(32)), SeedSigner(b"\x01" * 32), SeedSigner(b"\x02" * 32)
+    device = Device(old, ISSUER, "station/1", Chain(5, 7, bytes(32)))
+    device.rotate(new, (5, 9))
+    record = [Record("pm2_5", "ug/m3", 1.0, 1_700_000_000.0)]
+    signed = [device.sign_records(record) for _ in range(4)]
+    device.rotate(newer, (5, 11))  # Its place has come: this takes effect at once, and not the one before.
+    signed.append(device.sign_records(record))
+    for one, key in zip(signed, (old, old, new, new, newer), strict=True):
+        verify_statement(parse_statement(one.raw), key.public_key)
+    assert [one.sequence for one in signed] == [7, 8, 9, 10, 11]
+    assert [parse_statement(one.raw).previous for one in signed[1:]] == [one.leaf_hash for one in signed[:-1]]
+
+
 @given(
     now_s=st.floats(-1e9, 4e9),
     before=st.integers(-1, 2**40),

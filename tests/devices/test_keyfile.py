@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.keyfile import create_key, load_key, load_or_create_key
+from devices.keyfile import create_key, create_next, load_key, load_next, load_or_create_key, next_path
 from pipeline.wire.errors import InputError
 
 NAME = "urn:dev:ops:32473-test-1"
@@ -82,3 +82,49 @@ def test_a_missing_key_says_what_to_do(tmp_path: Path) -> None:
     """A path without a file is an input error."""
     with pytest.raises(InputError, match="cannot read the key"):
         load_key(tmp_path / "nothing.key")
+
+
+def test_the_next_key_stands_beside_the_key_until_the_one_after_it(tmp_path: Path) -> None:
+    """A rotation leaves the key as it is; the following one puts the next key in its place."""
+    path = tmp_path / "device.key"
+    first = create_key(path, NAME)
+    assert load_next(path) is None
+    second = create_next(path, (5, 7), (5, 7))
+    assert next_path(path).stat().st_mode & 0o777 == 0o600
+    read = load_next(path)
+    assert read is not None
+    assert (read.signer.public_key, read.starts) == (second.signer.public_key, (5, 7))
+    assert load_key(path)[0].public_key == first.public_key
+
+    third = create_next(path, (5, 9), (5, 8))
+    assert load_key(path)[0].public_key == second.signer.public_key
+    read = load_next(path)
+    assert read is not None
+    assert (read.signer.public_key, read.starts) == (third.signer.public_key, (5, 9))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["device.key", "device.key.next"]
+
+
+@pytest.mark.parametrize(("starts", "at"), [((5, 7), (5, 7)), ((5, 8), (5, 6)), ((6, 0), (4, 9))])
+def test_a_rotation_under_way_is_not_overwritten(
+    tmp_path: Path, starts: tuple[int, int], at: tuple[int, int]
+) -> None:
+    """Before the device has come to the start of its next key there is no other: both are needed still."""
+    path = tmp_path / "device.key"
+    create_key(path, NAME)
+    create_next(path, (5, 7), (5, 7))
+    before = next_path(path).read_bytes()
+    with pytest.raises(InputError, match="under way"):
+        create_next(path, starts, at)
+    assert next_path(path).read_bytes() == before
+
+
+@pytest.mark.parametrize("last", ["", "starts 5", "starts 5 7 9", "starts -1 0"])
+def test_a_damaged_next_key_is_refused(tmp_path: Path, last: str) -> None:
+    """Without its start nobody knows which of the two keys signs."""
+    path = tmp_path / "device.key"
+    create_key(path, NAME)
+    create_next(path, (5, 7), (5, 7))
+    text = next_path(path).read_text()
+    next_path(path).write_text(text.replace("starts 5 7", last))
+    with pytest.raises(InputError, match="damaged"):
+        load_next(path)

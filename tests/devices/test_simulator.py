@@ -74,11 +74,11 @@ Run = Callable[..., dict[str, Any]]
 def run(broker: Broker, fake_log: FakeLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that simulates so many minutes as fast as receipts allow, and drains."""
 
-    def simulate_ticks(ticks: int, faults: str = "none") -> dict[str, Any]:
+    def simulate_ticks(ticks: int, faults: str = "none", rotated: int = 0) -> dict[str, Any]:
         stopping = Event()
         monkeypatch.setattr("devices.simulator.Feed", lambda *_: FakeFeed(ticks, stopping))
         site = open_site(broker.url, fake_log.policy, fake_log.authority_key, tmp_path / "fleet")
-        plan = Plan("calm", 7, 0.0, None, faults, tmp_path / "truth.json")
+        plan = Plan("calm", 7, 0.0, None, faults, tmp_path / "truth.json", rotated)
         return simulate(site, plan, stopping, lambda _status: None)
 
     return simulate_ticks
@@ -153,3 +153,55 @@ def test_a_missing_policy_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "policy.txt").write_text("quorum none\n")
     with pytest.raises(InputError, match="names 0 logs"):
         open_site("mqtt://localhost", tmp_path / "policy.txt", tmp_path / "key", tmp_path / "fleet")
+
+
+def signers_of(log: FakeLog, issuer: str) -> list[str]:
+    """Return the key ids of what was stored of a device, in its order."""
+    stored = sorted((place, raw) for place, raw in log.stored.items() if place[0] == issuer)
+    return [parse_statement(raw).kid.hex() for _, raw in stored]
+
+
+def test_a_device_rotates_amid_a_run_and_its_backlog_is_taken_in(run: Run, fake_log: FakeLog) -> None:
+    """The device that is often offline gets a new key: both keys' statements are stored, none is refused."""
+    summary = run(30, "offline", 1)
+    ((issuer, faults),) = summary["faulty"].items()
+    (rotation,) = summary["rotations"]
+    assert (rotation["issuer"], faults) == (issuer, ["offline"])
+    kids = signers_of(fake_log, issuer)
+    switch = rotation["starts"][1]
+    assert kids == [rotation["old"]] * switch + [rotation["new"]] * (len(kids) - switch)
+    assert len(kids) > switch
+    assert (summary["parked"], summary["waiting"]) == ({}, 0)
+    assert summary["receipted"] == summary["published"] == records_in(fake_log)
+    assert fake_log.refused == {}
+
+
+def test_a_rotated_device_goes_on_with_its_new_key(run: Run, fake_log: FakeLog) -> None:
+    """The next run signs with the new key from its first statement, and another rotation takes its place."""
+    (first,) = run(20, rotated=1)["rotations"]
+    (second,) = run(40, rotated=1)["rotations"]
+    assert (first["issuer"], first["new"]) == (second["issuer"], second["old"])
+    kids = signers_of(fake_log, first["issuer"])
+    runs = [kid for at, kid in enumerate(kids) if at == 0 or kids[at - 1] != kid]
+    assert runs == [first["old"], first["new"], second["new"]]
+    assert fake_log.refused == {}
+
+
+def test_a_rotation_that_no_one_had_stated_yet_is_stated_at_the_next_start(
+    run: Run, fake_log: FakeLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash between the next key's file and the authority's statement costs nothing."""
+    with monkeypatch.context() as patch:
+        patch.setattr("devices.simulator._Run._state_rotations", _crash)
+        with pytest.raises(InterruptedError):
+            run(20, rotated=1)
+    (following,) = (tmp_path / "fleet" / "keys").glob("*.next")
+    assert run(40)["parked"] == {}
+    issuer = following.name.removesuffix(".key.next").replace("%3A", ":")
+    assert len(set(signers_of(fake_log, issuer))) == 2
+    assert fake_log.refused == {}
+
+
+def _crash(_run: object, rotations: list[object], _stopping: Event) -> None:
+    if rotations:
+        raise InterruptedError
