@@ -51,6 +51,7 @@ class MissingError(UnavailableError):
 
     def __init__(self, path: str) -> None:
         super().__init__("log files", f"{path} is missing")
+        self.args = (path,)  # Between processes it is made again from these.
         self.path = path
 
 

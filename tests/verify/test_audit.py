@@ -118,6 +118,18 @@ def test_a_deleted_point_is_missing() -> None:
     assert matched == 33
 
 
+def test_deletions_at_the_end_are_missing_as_well() -> None:
+    """In a store that nobody is writing nothing later has to be there."""
+    last = max(value.ref for value in EXAMPLE.store.values())
+    gone = {place for place, value in EXAMPLE.store.items() if value.ref == last}
+    store = {place: value for place, value in EXAMPLE.store.items() if place not in gone}
+    findings, matched = EXAMPLE.audit(store)
+    assert {(finding.place, finding.reason) for finding in findings} == {
+        (place, Reason.POINT_MISSING) for place in gone
+    }
+    assert matched == 34 - len(gone)
+
+
 def test_an_older_statement_in_place_of_a_newer_is_missing() -> None:
     """Putting back what was superseded hides the correction."""
     older = StoredValue(20.25, LEAVES_PER_ENTRY + 1)

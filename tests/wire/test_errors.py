@@ -6,13 +6,22 @@ import re
 
 import pytest
 
-from pipeline.wire.errors import FencedError, InputError, PipelineError, UnavailableError, VerificationError
+from pipeline.wire.errors import (
+    FencedError,
+    InputError,
+    MissingError,
+    PipelineError,
+    UnavailableError,
+    VerificationError,
+)
 from pipeline.wire.reasons import BY_CODE, Reason
 
 ERRORS = [
     (VerificationError(Reason.PACK_UNIT, "record 3"), "pack_unit: record 3"),
     (VerificationError(Reason.OVERSIZE), "oversize: More bytes than the limit; refused unread."),
+    (VerificationError(Reason.PACK_UNIT, "\x1b[31mrecord 3\n"), "pack_unit: ?[31mrecord 3?"),
     (UnavailableError("the broker", "publish"), "the broker did not answer: publish"),
+    (MissingError("tile/0/000"), "log files did not answer: tile/0/000 is missing"),
     (
         InputError("--port", "99999 is no port", "Give one below 65536."),
         "--port: 99999 is no port. Give one below 65536.",
@@ -34,6 +43,13 @@ def test_errors_carry_what_callers_act_on() -> None:
     assert (refused.reason, refused.detail) == (Reason.PACK_UNIT, "record 3")
     missing = UnavailableError("the broker", "publish")
     assert (missing.service, missing.action) == ("the broker", "publish")
+    absent = MissingError("tile/0/000")
+    assert (absent.path, absent.service, absent.action) == (
+        "tile/0/000",
+        "log files",
+        "tile/0/000 is missing",
+    )
+    assert (refused.args, missing.args) == ((Reason.PACK_UNIT, "record 3"), ("the broker", "publish"))
     wrong = InputError("--port", "99999 is no port", "Give one below 65536.")
     assert (wrong.place, wrong.problem, wrong.remedy) == (
         "--port",

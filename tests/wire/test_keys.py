@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -224,9 +225,11 @@ def test_any_damage_to_a_key_file_is_seen() -> None:
         text.upper(),
         text.replace("\n", "\r\n"),
         text.replace(" a", ""),
+        text.replace(" a\n", "  a\n"),
+        text.replace(" a\n", f" {'a' * 129}\n"),
     ]
     for wrong in damaged:
-        renamed = wrong != text and wrong.startswith("cityproof key 1\nname ") and wrong.endswith(text[22:])
+        renamed = wrong != text and re.match("cityproof key 1\nname .\n", wrong) and wrong.endswith(text[22:])
         if wrong == text or renamed:  # The name itself is anybody's.
             continue
         with pytest.raises(InputError) as refused:
