@@ -249,15 +249,85 @@ def config(file: Config = None, as_json: AsJson = False) -> None:
 
 @run_app.command("all", epilog="Example: cityproof run all --dir city --port 1883")
 def run_all(
+@app.command(epilog="Example: cityproof init --dir city")
+def init(
     directory: Annotated[Path, typer.Option("--dir", help="The city's folder, made if it is missing.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The broker's port; 0: any free one.")] = 1883,
 ) -> None:
-    """Run every stage in this process, on an embedded broker and bus, until Ctrl-C."""
+    """Make the keys and trust files of a city, before its services run; what is there stays."""
+    from pipeline.commands.init import run
+
+    raise typer.Exit(run(directory))
+
+
+def _run_services(names: list[str], config: Path | None, shards: str | None = None) -> None:
+    import uvloop
+
+    from pipeline.commands.run_services import run
+
+    raise typer.Exit(uvloop.run(run(names, config, shards)))
+
+
+@run_app.command("bridge", epilog="Example: cityproof run bridge --config city.toml")
+def run_bridge(config: Config = None) -> None:
+    """Move statements from MQTT to Kafka, until Ctrl-C. Exit 75: start it again."""
+    _run_services(["bridge"], config)
+
+
+@run_app.command("aggregator", epilog="Example: cityproof run aggregator --config city.toml --shards 0,1")
+def run_aggregator(
+    config: Config = None,
+    shards: Annotated[str | None, typer.Option(help="Those that this process seals; default: all.")] = None,
+) -> None:
+    """Check statements and seal them into blocks, until Ctrl-C. Exit 75: start it again."""
+    _run_services(["aggregator"], config, shards)
+
+
+@run_app.command("log", epilog="Example: cityproof run log --config city.toml")
+def run_log(config: Config = None) -> None:
+    """Sign blocks in one order, until Ctrl-C. Exit 75: start it again."""
+    _run_services(["log"], config)
+
+
+@run_app.command("publisher", epilog="Example: cityproof run publisher --config city.toml")
+def run_publisher(config: Config = None) -> None:
+    """Publish the log with its cosigned checkpoint, until Ctrl-C. Exit 75: start it again."""
+    _run_services(["publisher"], config)
+
+
+@run_app.command("courier", epilog="Example: cityproof run courier --config city.toml")
+def run_courier(config: Config = None) -> None:
+    """Send devices their receipts and refusals, until Ctrl-C. Exit 75: start it again."""
+    _run_services(["courier"], config)
+
+
+@run_app.command("projector", epilog="Example: cityproof run projector --config city.toml")
+def run_projector(config: Config = None) -> None:
+    """Write what the log holds into InfluxDB, until Ctrl-C. Exit 75: start it again."""
+    _run_services(["projector"], config)
+
+
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="The city's folder, made if it is missing.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The broker's port, 1883; 0: any free one.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Run every stage in this process, until Ctrl-C: embedded in a folder, or on servers by --config."""
+    if config is not None:
+        if directory is not None or port is not None:
+            raise InputError("--config", "it stands in for --dir and --port", "Give a folder or settings.")
+        from pipeline.services import SERVICES
+
+        _run_services(list(SERVICES), config)
+    if directory is None:
+        raise InputError("--dir", "there is no folder", "Name one, or a file of settings: --config.")
     import uvloop
 
     from pipeline.commands.run_all import run
 
-    raise typer.Exit(uvloop.run(run(directory, port)))
+    raise typer.Exit(uvloop.run(run(directory, 1883 if port is None else port)))
 
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]

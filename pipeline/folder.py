@@ -1,10 +1,10 @@
 """The folder of a city on one machine: its trust files, keys, log, state and proofs, all in one place."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.edges.keyfile import load_or_create_key
+from pipeline.edges.keyfile import load_key, load_or_create_key
 from pipeline.identity.authorities import ANY, Authority, format_authorities
 from pipeline.log.note import TYPE_COSIGNATURE, NoteSigner, encode_vkey
 from pipeline.wire.errors import InputError
@@ -71,9 +71,18 @@ class CityFolder:
         return self.root / "keys" / "authority.key"
 
     @property
+    def log_key(self) -> Path:
+        """The key file of the log."""
+        return self.root / "keys" / "log.key"
+
+    @property
     def auditor_key(self) -> Path:
         """The key file of the auditor."""
         return self.root / "keys" / "auditor.key"
+
+    def witness_key(self, name: str) -> Path:
+        """The key file of a witness that runs here, by its name in the policy."""
+        return self.root / "keys" / f"witness-{name}.key"
 
     def witness_state(self, name: str) -> Path:
         """Where a witness keeps the latest checkpoint it has cosigned."""
@@ -94,9 +103,29 @@ class CityKeys:
     witnesses: Mapping[str, NoteSigner]
 
 
-def _witness_signer(keys: Path, short: str) -> NoteSigner:
+def _witness_signer(folder: CityFolder, short: str) -> NoteSigner:
     name = f"{short}.demo.cityproof.example/witness"
-    return NoteSigner(name, load_or_create_key(keys / f"witness-{short}.key", name))
+    return NoteSigner(name, load_or_create_key(folder.witness_key(short), name))
+
+
+def load_log_key(folder: CityFolder) -> NoteSigner:
+    """Load the log's key.
+
+    Raises:
+        InputError: There is none, or it is unusable.
+    """
+    signer, name = load_key(folder.log_key)
+    return NoteSigner(name, signer)
+
+
+def load_witness_keys(folder: CityFolder, names: Collection[str]) -> Mapping[str, NoteSigner]:
+    """Load the keys of those witnesses that run here.
+
+    Raises:
+        InputError: One is unusable.
+    """
+    loaded = {name: load_key(folder.witness_key(name)) for name in names if folder.witness_key(name).exists()}
+    return {name: NoteSigner(owner, signer) for name, (signer, owner) in loaded.items()}
 
 
 def open_city(root: Path) -> tuple[CityFolder, CityKeys]:
@@ -112,12 +141,11 @@ def open_city(root: Path) -> tuple[CityFolder, CityKeys]:
     except OSError as error:
         problem = f"cannot make {root}: {error.strerror}"
         raise InputError("--dir", problem, "Choose a folder you may write to.") from error
-    keys = root / "keys"
     city_keys = CityKeys(
-        NoteSigner(ORIGIN, load_or_create_key(keys / "log.key", ORIGIN)),
+        NoteSigner(ORIGIN, load_or_create_key(folder.log_key, ORIGIN)),
         load_or_create_key(folder.authority_key, AUTHORITY),
         load_or_create_key(folder.auditor_key, AUDITOR),
-        {short: _witness_signer(keys, short) for short in WITNESSES},
+        {short: _witness_signer(folder, short) for short in WITNESSES},
     )
     _write_trust(folder, city_keys)
     return folder, city_keys

@@ -41,7 +41,10 @@ class BusReader(Protocol):
         ...
 
     async def read(self, limit: int, wait_s: float) -> Sequence[Message]:
-        """Return up to `limit` messages, in order within a partition; empty after `wait_s` without any."""
+        """Return up to `limit` messages, in order within a partition; empty after `wait_s` without any.
+
+        Only an empty answer tells that all that was there at the call has been read.
+        """
         ...
 
 
@@ -54,6 +57,22 @@ class BusWriter(Protocol):
         Raises:
             FencedError: A writer of the same name was opened after this one; nothing was appended.
             UnavailableError: The bus did not answer; whether the batch is there must be read back.
+        """
+        ...
+
+
+class BusSender(Protocol):
+    """Appends messages that need no transaction.
+
+    A transaction leaves a mark of the bus behind, which takes an offset. A topic that is only sent to has
+    none: its offsets are 0, 1, 2, … without a gap, by which a manifest accounts for every message.
+    """
+
+    async def send(self, messages: Sequence[Append]) -> None:
+        """Append, in order within a partition, and return once all are durable.
+
+        Raises:
+            UnavailableError: The bus did not answer; any of them may be there, each once.
         """
         ...
 
@@ -71,6 +90,10 @@ class Bus(Protocol):
 
     def writer(self, name: str) -> AbstractAsyncContextManager[BusWriter]:
         """Open the writer of this name and fence every earlier one of it."""
+        ...
+
+    def sender(self, name: str) -> AbstractAsyncContextManager[BusSender]:
+        """Open a sender; it fences nobody. The name is for people."""
         ...
 
     async def last(self, topic: str, partition: int) -> Message | None:

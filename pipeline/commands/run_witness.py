@@ -1,10 +1,9 @@
 """`cityproof run witness`: cosign a log's checkpoints over HTTP, as another department would."""
 
-import asyncio
-import signal
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.commands.stopping import heed_signals
 from pipeline.commands.verify import load_policy
 from pipeline.edges.clock import SystemClock
 from pipeline.edges.files import LocalFiles, held_folder
@@ -30,10 +29,7 @@ async def run(directory: Path, guard: Path, name: str, policy: Path, host: str, 
 
 
 async def _serve(witness: Witness, signer: NoteSigner, logs: Iterable[str], host: str, port: int) -> int:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = heed_signals()
     async with serve(witness_app(witness), host, port) as (at_host, at_port):
         print(f"cosigning for {', '.join(logs)} at http://{at_host}:{at_port}", flush=True)
         print(

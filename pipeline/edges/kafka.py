@@ -134,6 +134,24 @@ class KafkaBus:
             await writer.settle()
             await producer.stop()
 
+    @asynccontextmanager
+    async def sender(self, name: str) -> "AsyncGenerator[KafkaSender]":
+        """Open a sender; it fences nobody. The name is for people."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            client_id=self._prefix + name,
+            enable_idempotence=True,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            max_request_size=MESSAGE_BYTES_MAX,
+            max_batch_size=MESSAGE_BYTES_MAX // 2,
+            acks="all",
+        )
+        await _answered(f"opening the sender {name}", producer.start())
+        try:
+            yield KafkaSender(producer, self._prefix)
+        finally:
+            await producer.stop()
+
     async def last(self, topic: str, partition: int) -> Message | None:
         """Return the partition's last committed message, if it has any."""
         place = self._place(topic, partition)
@@ -234,10 +252,11 @@ class KafkaReader:
         self._moved = True  # Until this read has ended well: what a cancelled one took is read again.
         messages: list[Message] = []
         while not messages:
-            timeout_s = max(deadline_s - loop.time(), CATCH_UP_S)
-            messages = await _answered("reading", self._fetch(timeout_s, limit))
-            if not messages and loop.time() >= deadline_s and await self._is_at_the_end():
-                break
+            messages = await _answered("reading", self._fetch(max(deadline_s - loop.time(), 0), limit))
+            if not messages and loop.time() >= deadline_s:
+                if await self._is_at_the_end():
+                    break
+                messages = await _answered("reading", self._fetch(CATCH_UP_S, limit))
         for message in messages:
             self._positions[message.partition] = message.offset + 1
         self._moved = False
@@ -312,6 +331,31 @@ class KafkaWriter:
         if isinstance(error, FENCED) or isinstance(cause, FENCED):
             return FencedError(f"another {self._name} has taken over")
         return UnavailableError("Kafka", f"a commit of {self._name}: {error!r}")
+
+
+class KafkaSender:
+    """`ports.BusSender`: an idempotent producer without transactions."""
+
+    def __init__(self, producer: AIOKafkaProducer, prefix: str) -> None:
+        self._producer = producer
+        self._prefix = prefix
+
+    async def send(self, messages: Sequence[Append]) -> None:
+        """Append, in order within a partition, and return once all are durable.
+
+        Raises:
+            UnavailableError: Kafka did not answer; any of them may be there, each once.
+        """
+        await _answered("sending", self._send(messages))
+
+    async def _send(self, messages: Sequence[Append]) -> None:
+        # A crash from here to the last answer leaves any of them; whoever sends them again sends them twice.
+        sent = [
+            await self._producer.send(self._prefix + item.topic, item.value, item.key, item.partition)
+            for item in messages
+        ]
+        for future in sent:
+            await future
 
 
 class _Group:

@@ -187,8 +187,13 @@ class SqliteBus(BusView):
         epoch = await self._database.write(f"bus.{name}.open", partial(_raise_epoch, name=name))
         yield Writer(self, name, epoch)
 
-    async def append(self, writer: str, epoch: int, batch: Sequence[Append]) -> list[int]:
-        """Append a batch for a writer; see `Writer.append`."""
+    @asynccontextmanager
+    async def sender(self, name: str) -> "AsyncGenerator[Sender]":
+        """Open a sender; it fences nobody. The name is for people."""
+        yield Sender(self, name)
+
+    async def append(self, writer: str, epoch: int | None, batch: Sequence[Append]) -> list[int]:
+        """Append a batch for a writer, or, without an epoch, for a sender; see `Writer.append`."""
         rows = [(self._topic(item.topic), item) for item in batch]
         work = partial(_append, writer=writer, epoch=epoch, rows=rows, clock=self._clock)
         places = await self._database.write(f"bus.{writer}", work, self._announce)
@@ -230,6 +235,22 @@ class Writer:
             UnavailableError: The disk failed or is full; whether the batch is there must be read back.
         """
         return await self._bus.append(self._name, self._epoch, batch)
+
+
+class Sender:
+    """`ports.BusSender`."""
+
+    def __init__(self, bus: SqliteBus, name: str) -> None:
+        self._bus = bus
+        self._name = name
+
+    async def send(self, messages: Sequence[Append]) -> None:
+        """Append messages, all in one transaction, which leaves no mark here.
+
+        Raises:
+            UnavailableError: The disk failed or is full; whether they are there must be read back.
+        """
+        await self._bus.append(self._name, None, messages)
 
 
 class Reader:
@@ -323,12 +344,17 @@ def _raise_epoch(connection: Connection, name: str) -> int:
 
 
 def _append(
-    connection: Connection, writer: str, epoch: int, rows: Sequence[tuple[_Topic, Append]], clock: Clock
+    connection: Connection,
+    writer: str,
+    epoch: int | None,
+    rows: Sequence[tuple[_Topic, Append]],
+    clock: Clock,
 ) -> list[int]:
     """Insert a batch behind what its partitions hold and return the places it got."""
-    (current,) = connection.execute("SELECT epoch FROM writer WHERE name = ?", (writer,)).fetchone()
-    if current != epoch:
-        raise FencedError(f"another {writer} has taken over")
+    if epoch is not None:
+        (current,) = connection.execute("SELECT epoch FROM writer WHERE name = ?", (writer,)).fetchone()
+        if current != epoch:
+            raise FencedError(f"another {writer} has taken over")
     now_ms = int(clock.now_s() * 1000)
     heads: dict[int, tuple[int, int]] = {}  # By partition number: next place, append time.
     inserts: list[_Row] = []

@@ -480,9 +480,7 @@ async def _seal_forever(
         wait_s = max(0.0, close_at - loop.time()) if sealer.is_open else IDLE_S
         batch = await statements.read(READ_MAX, wait_s)
         # Read after the statements: a device that has its enrolment's receipt is then known for certain.
-        blocks = await follower.pending() if follower else ()
-        if blocks:
-            assert follower is not None
+        while follower and (blocks := await follower.pending()):
             if sealer.is_open:
                 await _commit(sealer, writer)
             follower.apply(blocks)

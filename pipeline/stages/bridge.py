@@ -66,14 +66,14 @@ async def run(bus: Bus, inbox: Inbox, shards: int, name: str = "bridge", quota: 
     """Move messages until cancelled."""
     quota = quota or Quota()
     loop = asyncio.get_running_loop()
-    async with bus.writer(name) as writer:
+    async with bus.sender(name) as sender:
         while True:
             deliveries = await inbox.receive(RECEIVE_MAX, GATHER_S)
             if deliveries:
-                # A crash before this append leaves the messages unacknowledged: the device sends them again.
-                # A crash after it leaves them on the bus, and a repeat is dropped there.
+                # A crash in this call leaves the messages unacknowledged, and any of them on the bus: the
+                # device sends them again. A crash after it leaves all there, and a repeat is dropped there.
                 now_s = loop.time()
-                await writer.append(
+                await sender.send(
                     [
                         place(delivery, shards, within_quota=quota.admits(delivery.topic, now_s))
                         for delivery in deliveries

@@ -191,7 +191,7 @@ async def live(root: Path) -> None:
     published: list[int] = []
     async with (
         asyncio.timeout(DEADLINE_S),
-        run_stages(folder, keys, Resending(sent, receipts), receipts, published.append) as stages,
+        run_stages(folder, Resending(sent, receipts), receipts, published.append) as stages,
     ):
         while True:
             if stages.task.done():

@@ -107,6 +107,24 @@ async def test_a_fenced_writer_does_not_harm_who_appends_beside_it(open_bus: Ope
     )
 
 
+async def test_what_is_only_sent_to_has_no_gaps(open_bus: OpenBus) -> None:
+    """Offsets are the numbers of the messages, over many sends, two senders and another start."""
+    for start in range(2):
+        async with open_bus() as bus, bus.sender("bridge") as one, bus.sender("bridge") as two:
+            for number in range(10):
+                for sender in (one, two):
+                    name = b"%d %d" % (start, number)
+                    await sender.send([Append("statements", part, name) for part in (0, 1, 0)])
+    async with open_bus() as bus:
+        messages = await read_all(bus, "statements", 0, 1)
+
+    assert [m.offset for m in messages if m.partition == 0] == list(range(80))
+    assert [m.offset for m in messages if m.partition == 1] == list(range(40))
+    assert [m.value for m in messages if m.partition == 1] == [
+        b"%d %d" % (start, number) for start in range(2) for number in range(10) for _ in range(2)
+    ]
+
+
 async def test_concurrent_writers_keep_their_own_order(open_bus: OpenBus) -> None:
     """Eight writers at once: nothing lost, nothing twice, and each one's messages in its order."""
     async with open_bus() as bus:

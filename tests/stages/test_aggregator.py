@@ -757,6 +757,27 @@ def test_an_enrolment_counts_from_the_block_on_that_holds_it() -> None:
     with_city(test, DEVICE)
 
 
+def test_every_registry_block_that_is_there_is_applied_first() -> None:
+    """However few of them a read returns: the device of the last one is known."""
+
+    async def test(bus: MemoryBus) -> None:
+        known, later = fresh(DEVICE), fresh(OTHER)
+        task, registry = await started(bus), await started(bus, 0)
+        bus.at_once[BLOCKS] = 0
+        for raw in (enrol(known, 8), enrol(later, 9)):
+            put(bus, raw, shard=0)
+            await asyncio.sleep(1)
+        bus.at_once[BLOCKS] = 1
+        put(bus, later.read())
+        await asyncio.sleep(1)
+        (block,) = manifests(bus)
+        assert (block.accepted, block.refused, block.registry_blocks) == (1, {}, 3)
+        task.cancel()
+        registry.cancel()
+
+    with_city(test, DEVICE)
+
+
 def test_a_device_with_its_enrolments_receipt_is_known() -> None:
     """Its statement and the registry's block may reach an aggregator at one moment: the block comes first."""
 

@@ -43,6 +43,7 @@ class MemoryBus:
         }
         self.fault: Callable[[str, Sequence[Append]], Fault] = lambda _writer, _batch: None
         self.now_s = now_s
+        self.at_once: dict[str, int] = {}  # Topic: how many messages a read of it returns at most.
         self.commits: dict[tuple[str, str, int], int] = {}
         self._marked = marked
         self._next: Counter[tuple[str, int]] = Counter()
@@ -54,7 +55,13 @@ class MemoryBus:
         return [message.value for message in self.partitions[topic, partition]]
 
     def put(self, *batch: Append) -> list[int]:
-        """Append without a writer, as the bridge's or an intruder's doing."""
+        """Append without a writer, as an intruder's doing, in a transaction."""
+        offsets = self._put(batch)
+        for place in {(item.topic, item.partition) for item in batch if item.topic in self._marked}:
+            self._next[place] += 1
+        return offsets
+
+    def _put(self, batch: Sequence[Append]) -> list[int]:
         now_ms = int(self.now_s() * 1000)
         offsets: list[int] = []
         for item in batch:
@@ -63,8 +70,6 @@ class MemoryBus:
             timestamp_ms = max(now_ms, rows[-1].timestamp_ms) if rows else now_ms
             rows.append(Message(item.topic, item.partition, offset, timestamp_ms, item.value, item.key))
             offsets.append(offset)
-            self._next[place] += 1
-        for place in {(item.topic, item.partition) for item in batch if item.topic in self._marked}:
             self._next[place] += 1
         for topic in {item.topic for item in batch}:
             for event in self._grown[topic]:
@@ -88,6 +93,10 @@ class MemoryBus:
         self._epochs[name] += 1
         yield MemoryWriter(self, name, self._epochs[name])
 
+    @asynccontextmanager
+    async def sender(self, name: str) -> AsyncGenerator["MemorySender"]:
+        yield MemorySender(self, name)
+
     async def last(self, topic: str, partition: int) -> Message | None:
         await asyncio.sleep(0)
         rows = self.partitions[topic, partition]
@@ -104,6 +113,16 @@ class MemoryBus:
     async def committed(self, group: str, topic: str, partition: int) -> int:
         return self.commits.get((group, topic, partition), 0)
 
+    async def send(self, name: str, messages: Sequence[Append]) -> None:
+        await asyncio.sleep(0)  # A crash here leaves nothing.
+        fault = self.fault(name, messages)
+        if fault == "before":
+            raise UnavailableError("bus", "send")
+        self._put(messages)
+        if fault == "after":
+            raise UnavailableError("bus", "send")
+        await asyncio.sleep(0)  # A crash here leaves all of it.
+
     async def append(self, name: str, epoch: int, batch: Sequence[Append]) -> list[int]:
         await asyncio.sleep(0)  # A crash here leaves nothing.
         if self._epochs[name] != epoch:
@@ -116,6 +135,15 @@ class MemoryBus:
             raise UnavailableError("bus", "append")
         await asyncio.sleep(0)  # A crash here leaves all of it.
         return offsets
+
+
+class MemorySender:
+    def __init__(self, bus: MemoryBus, name: str) -> None:
+        self._bus = bus
+        self._name = name
+
+    async def send(self, messages: Sequence[Append]) -> None:
+        await self._bus.send(self._name, messages)
 
 
 class MemoryWriter:
@@ -154,6 +182,7 @@ class MemoryReader:
         found: list[Message] = []
         for partition, position in self._positions.items():
             rows = self._bus.partitions[self._topic, partition]
+            limit = min(limit, self._bus.at_once.get(self._topic, limit))
             start = bisect_left(rows, position, key=lambda message: message.offset)
             run = rows[start : start + limit - len(found)]
             if run:

@@ -182,7 +182,7 @@ async def _watch_an_intruder(
 async def _measure() -> tuple[list[Change], list[LoggedFinding]]:
     with TemporaryDirectory(prefix="cityproof-bench-") as root:
         folder, keys = open_city(Path(root))
-        async with embedded_city(folder, keys, 0, lambda _size: None) as city:
+        async with embedded_city(folder, 0, lambda _size: None) as city:
             await enrol_auditor(city, keys)
             await _fill(city, keys)
             return await _watch_an_intruder(folder, city)

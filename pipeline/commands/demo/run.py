@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from pipeline.commands.demo.auditor import enrol_auditor
+from pipeline.commands.demo.keys import revoke_old_keys
 from pipeline.commands.demo.table import live_table
 from pipeline.commands.demo.watch import Latencies, Watch
 from pipeline.commands.reading import reader_of
@@ -33,6 +34,7 @@ from pipeline.wire.errors import UnavailableError, VerificationError
 
 PROVED = 500
 ALTERED = 20
+ROTATED = 1
 REFRESH_S = 0.5
 SETTLE_S = 20.0
 STOP_S = 75.0
@@ -84,6 +86,7 @@ class Outcome:
     altered: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     found: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stated: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    revoked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
     def altered_found(self) -> int:
@@ -112,7 +115,7 @@ async def run(plan: Plan) -> int:
     console.print(f"[bold]cityproof demo[/] in {folder.root}  (Ctrl-C ends it)")
     newly = not folder.findings.exists()
     async with (
-        embedded_city(folder, keys, 0, watch.on_published) as city,
+        embedded_city(folder, 0, watch.on_published) as city,
         _serve_files(plan, console),
     ):
         if newly:
@@ -122,7 +125,11 @@ async def run(plan: Plan) -> int:
         try:
             devices = await _run_devices(plan, folder, city, watch, before, stopping, console)
             counts = await _settle(devices, city, watch, before)
-            outcome = await _prove_and_tamper(plan, folder, city, console)
+            outcome = Outcome()
+            with console.status("the key that a device has rotated out is revoked"):
+                rotations = devices.status.get("rotations", [])
+                outcome.revoked = await revoke_old_keys(folder, city, rotations)
+            await _prove_and_tamper(plan, folder, city, console, outcome)
             await _check_alive(city, watching)
         finally:
             watching.cancel()
@@ -211,6 +218,7 @@ async def _start_devices(plan: Plan, folder: CityFolder, city: RunningCity) -> A
         "--dir": folder.devices,
         "--truth": folder.root / "truth.json",
         "--faults": "all",
+        "--rotate": ROTATED,
         "--status": "json",
     }
     if plan.seconds is not None:
@@ -258,8 +266,9 @@ async def _check_alive(city: RunningCity, watching: asyncio.Task[None]) -> None:
             task.result()
 
 
-async def _prove_and_tamper(plan: Plan, folder: CityFolder, city: RunningCity, console: Console) -> Outcome:
-    outcome = Outcome()
+async def _prove_and_tamper(
+    plan: Plan, folder: CityFolder, city: RunningCity, console: Console, outcome: Outcome
+) -> None:
     chance = random.Random(plan.seed)  # noqa: S311 - a demo that can be repeated, not a secret
     with console.status("proving points picked at random, and verifying the proofs"):
         await asyncio.to_thread(_prove_some, folder, chance, outcome)
@@ -276,7 +285,6 @@ async def _prove_and_tamper(plan: Plan, folder: CityFolder, city: RunningCity, c
         outcome.found = [json.loads(line) for line in told.splitlines()]
         outcome.stated = await _stated(folder, outcome.found)
     outcome.altered = json.loads(listing.read_text(encoding="utf-8"))
-    return outcome
 
 
 async def _stated(folder: CityFolder, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -350,12 +358,18 @@ def _summary(status: dict[str, Any], counts: PointCounts, watch: Watch, outcome:
         "altered_found": outcome.altered_found,
         "false_alarms": outcome.false_alarms,
         "findings_in_log": len(outcome.stated),
+        "rotated": len(status.get("rotations", [])),
+        "revoked": len(outcome.revoked),
         "latency_p50_s": round(watch.latencies.percentile(0.5), 3),
         "latency_p99_s": round(watch.latencies.percentile(0.99), 3),
     }
 
 
 def _report(plan: Plan, console: Console, summary: dict[str, Any], outcome: Outcome) -> int:
+    for key in outcome.revoked:
+        place = "epoch {}, sequence {}".format(*key["ends"])
+        console.print(f"{key['issuer']} changed its key at {place}; the old one, {key['key']}, is revoked:")
+        console.print(f"  what it signed before stays; `cityproof device show {key['issuer']} {plan.root}`")
     for row in outcome.found:
         where = f"{row['device']} {row['quantity']} {format_time(row['time_us'])}"
         console.print(f"  [red]{row['reason']}[/] {where}: signed {row['signed']}, stored {row['stored']}")
@@ -385,6 +399,7 @@ def _report(plan: Plan, console: Console, summary: dict[str, Any], outcome: Outc
         and summary["altered"] == summary["altered_found"]
         and summary["false_alarms"] == 0
         and summary["findings_in_log"] == summary["altered"]
+        and summary["revoked"] == summary["rotated"]
     )
     if not held:
         console.print("[bold red]something did not hold; the summary says what")

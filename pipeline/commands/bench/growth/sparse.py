@@ -237,6 +237,11 @@ class SparseBus:
         """Open a writer; there is one of each name only."""
         yield SparseWriter(self)
 
+    @asynccontextmanager
+    async def sender(self, name: str) -> AsyncGenerator["SparseSender"]:  # noqa: ARG002 - the port's
+        """Open a sender."""
+        yield SparseSender(self)
+
     async def last(self, topic: str, partition: int) -> Message | None:
         """Return the partition's last message, if it has any."""
         end = self._partition(topic, partition).next_offset
@@ -295,6 +300,17 @@ class SparseReader:
     async def read(self, limit: int, wait_s: float) -> Sequence[Message]:
         """Return up to `limit` messages, in order within a partition."""
         return await self._bus.fetch(self._topic, self._positions, limit, wait=wait_s > 0)
+
+
+class SparseSender:
+    """`ports.BusSender`."""
+
+    def __init__(self, bus: SparseBus) -> None:
+        self._bus = bus
+
+    async def send(self, messages: Sequence[Append]) -> None:
+        """Append messages."""
+        await self._bus.append(messages)
 
 
 class SparseWriter:

@@ -1,0 +1,65 @@
+"""A city on servers: its services between Mosquitto, Kafka and InfluxDB, in one process or in several."""
+
+import os
+import stat
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from pipeline.edges.influx import InfluxPoints
+from pipeline.edges.kafka import KafkaBus
+from pipeline.edges.mqtt import MqttInbox, MqttPublisher
+from pipeline.folder import CityFolder
+from pipeline.ports import Inbox, PointStore
+from pipeline.ports import Publisher as MqttSender
+from pipeline.services import COMPACTED, INBOX_TOPICS, PARTITIONS, Site
+from pipeline.settings import Settings
+from pipeline.wire.errors import InputError
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@asynccontextmanager
+async def open_site(settings: Settings, shards: Sequence[int]) -> AsyncGenerator[Site]:
+    """Connect to Kafka; the other servers are for the services that need them to connect to.
+
+    Raises:
+        InputError: Kafka holds a log of another number of shards.
+        UnavailableError: Kafka does not answer.
+    """
+    folder, mqtt, kafka, influx = CityFolder(settings.folder), settings.mqtt, settings.kafka, settings.influx
+
+    def inbox() -> AbstractAsyncContextManager[Inbox]:
+        return MqttInbox.open(mqtt.host, mqtt.port, "bridge", INBOX_TOPICS)
+
+    def sender() -> AbstractAsyncContextManager[MqttSender]:
+        return MqttPublisher.open(mqtt.host, mqtt.port, "courier")
+
+    def points() -> AbstractAsyncContextManager[PointStore]:
+        token = _read_token(settings)
+        rejected = folder.state / "points.rejected"
+        return InfluxPoints.open(influx.url, token, influx.org, influx.bucket, rejected)
+
+    opened = KafkaBus.open(
+        kafka.servers, PARTITIONS, compacted=COMPACTED, prefix=kafka.prefix, replicas=kafka.replicas
+    )
+    async with opened as bus:
+        yield Site(folder, bus, inbox, sender, points, shards)
+
+
+def _read_token(settings: Settings) -> str:
+    path = settings.token_file
+    try:
+        with path.open(encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            token = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"influx.token_file ({path})", f"cannot be read: {error}", "Write InfluxDB's token into it."
+        ) from error
+    if mode & OTHERS:
+        raise InputError(
+            f"influx.token_file ({path})",
+            f"others may use this token (mode {mode:04o})",
+            f"Run: chmod 600 {path}",
+        )
+    return token

@@ -1,0 +1,152 @@
+"""The services: what each stage is given. Embedded or on servers, only what is opened differs.
+
+A service runs until it is cancelled, or ends with the error that stops it; several may share a process.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+
+from pipeline.edges.clock import SystemClock
+from pipeline.edges.files import LocalFiles
+from pipeline.edges.sqlite_index import SqliteReceiptIndex
+from pipeline.folder import SHARDS, CityFolder, load_log_key, load_witness_keys
+from pipeline.identity.authorities import Authorities, parse_authorities
+from pipeline.log.note import NoteSigner
+from pipeline.log.policy import Policy, parse_policy
+from pipeline.ports import Bus, Inbox, PointStore, WitnessClient
+from pipeline.ports import Publisher as MqttSender
+from pipeline.stages import aggregator, bridge, courier, log, projector
+from pipeline.stages.publisher import Publisher
+from pipeline.stages.witness import Witness
+from pipeline.wire.errors import InputError
+from pipeline.wire.topics import BLOCKS, LOG, REFUSED, STATE, STATEMENTS
+
+PARTITIONS = {STATEMENTS: SHARDS, BLOCKS: SHARDS, REFUSED: SHARDS, STATE: SHARDS, LOG: 1}
+COMPACTED = {STATE}
+INBOX_TOPICS = ("statements/+", "registry/+")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A city's folder and its bus, how its other edges are opened, and what one process does of it.
+
+    Attributes:
+        folder: Trust files, keys, log and state.
+        bus: The bus.
+        inbox: Opens the session that statements come in by.
+        sender: Opens the session that receipts go out by.
+        points: Opens the point store.
+        shards: Which shards this process seals.
+        on_published: Hears the size of every published checkpoint.
+    """
+
+    folder: CityFolder
+    bus: Bus
+    inbox: Callable[[], AbstractAsyncContextManager[Inbox]]
+    sender: Callable[[], AbstractAsyncContextManager[MqttSender]]
+    points: Callable[[], AbstractAsyncContextManager[PointStore]]
+    shards: Sequence[int] = range(SHARDS)
+    on_published: Callable[[int], None] = lambda _size: None
+
+    def authorities(self) -> Authorities:
+        """Read who may enrol what.
+
+        Raises:
+            InputError: There is no such file.
+        """
+        return parse_authorities(_read(self.folder.authorities.name, self.folder))
+
+    def policy(self) -> Policy:
+        """Read which witnesses there are.
+
+        Raises:
+            InputError: There is no such file.
+        """
+        return parse_policy(_read(self.folder.policy.name, self.folder))
+
+
+def _read(name: str, folder: CityFolder) -> bytes:
+    path = folder.root / name
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise InputError(str(path), problem, f"Make it: cityproof init --dir {folder.root}") from error
+
+
+async def _bridge(site: Site) -> None:
+    async with site.inbox() as inbox:
+        await bridge.run(site.bus, inbox, SHARDS)
+
+
+async def _aggregator(site: Site) -> None:
+    authorities = site.authorities()
+    async with asyncio.TaskGroup() as group:
+        for shard in site.shards:
+            group.create_task(aggregator.run(site.bus, shard, SHARDS, authorities))
+
+
+async def _log(site: Site) -> None:
+    key = load_log_key(site.folder)
+    await log.run(site.bus, key.name, SHARDS, key.signer, site.authorities())
+
+
+async def _publisher(site: Site) -> None:
+    key, policy = load_log_key(site.folder), site.policy()
+    async with AsyncExitStack() as stack:
+        witnesses = await _open_witnesses(stack, site.folder, key, policy)
+        files, state = LocalFiles(site.folder.log), LocalFiles(site.folder.state / "publisher")
+        publisher = Publisher(key, policy, witnesses, files, state, site.on_published)
+        await publisher.run(site.bus, SHARDS)
+
+
+async def _courier(site: Site) -> None:
+    async with SqliteReceiptIndex.open(site.folder.state / "receipts.db") as index, site.sender() as sender:
+        await courier.run(site.bus, SHARDS, sender, index)
+
+
+async def _projector(site: Site) -> None:
+    async with site.points() as points:
+        await projector.run(site.bus, SHARDS, site.authorities(), points)
+
+
+async def _open_witnesses(
+    stack: AsyncExitStack, folder: CityFolder, key: NoteSigner, policy: Policy
+) -> list[WitnessClient]:
+    """Return the policy's witnesses: over HTTP where it names a URL, in this process where ours."""
+    logs = {key.name: key.key()}
+    witnesses: list[WitnessClient] = []
+    remote = [(witness.name, url) for witness, url in policy.witnesses.values() if url]
+    if remote:
+        from pipeline.edges.http_client import HttpWitness, open_client
+
+        client = await stack.enter_async_context(open_client())
+        witnesses += [HttpWitness(name, url, client) for name, url in remote]
+    own = [short for short, (_, url) in policy.witnesses.items() if not url]
+    for short, signer in load_witness_keys(folder, own).items():
+        memory, guard = LocalFiles(folder.witness_state(short)), LocalFiles(folder.witness_guard(short))
+        witnesses.append(Witness(signer, logs, memory, guard, SystemClock()))
+    return witnesses
+
+
+SERVICES: Mapping[str, Callable[[Site], Awaitable[None]]] = {
+    "bridge": _bridge,
+    "aggregator": _aggregator,
+    "log": _log,
+    "publisher": _publisher,
+    "courier": _courier,
+    "projector": _projector,
+}
+
+
+async def run_services(site: Site, names: Collection[str] = SERVICES.keys()) -> None:
+    """Run services until cancelled, or until one of them fails."""
+
+    async def run(name: str) -> None:
+        await SERVICES[name](site)
+
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            group.create_task(run(name))
