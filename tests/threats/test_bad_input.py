@@ -195,8 +195,14 @@ OF_ITEMS = {
     "verify.signer.parse_rotations",
     "verify.signer.parse_status",
 }
-# A snapshot is as large as the registry, and what it takes grows with that; the other gets parts of a note.
-UNLIMITED = {"identity.snapshot.decode_registry", "log.note.decode_base64"}
+# A snapshot is as large as the registry, and what it takes grows with that; the others get parts of what has a
+# limit: of a note, or of a line in an authorities file.
+UNLIMITED = {
+    "identity.authorities.parse_kinds",
+    "identity.authorities.parse_names",
+    "identity.snapshot.decode_registry",
+    "log.note.decode_base64",
+}
 # A key file is a person's: what is wrong with it is said to a person.
 REFUSES_WITH = {"wire.keys.decode_key_file": InputError}
 
