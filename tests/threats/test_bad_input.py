@@ -195,8 +195,8 @@ OF_ITEMS = {
     "verify.signer.parse_rotations",
     "verify.signer.parse_status",
 }
-# A snapshot is as large as the registry, and what it takes grows with that; the others get parts of what has a
-# limit: of a note, or of a line in an authorities file.
+# A snapshot is as large as the registry, and what it takes grows with that; the others get parts of what has
+# a limit: of a note, or of a line in an authorities file.
 UNLIMITED = {
     "identity.authorities.parse_kinds",
     "identity.authorities.parse_names",
