@@ -247,8 +247,6 @@ def config(file: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(run(file, as_json=as_json))
 
 
-@run_app.command("all", epilog="Example: cityproof run all --dir city --port 1883")
-def run_all(
 @app.command(epilog="Example: cityproof init --dir city")
 def init(
     directory: Annotated[Path, typer.Option("--dir", help="The city's folder, made if it is missing.")],
@@ -306,6 +304,8 @@ def run_projector(config: Config = None) -> None:
     _run_services(["projector"], config)
 
 
+@run_app.command("all", epilog="Example: cityproof run all --dir city --port 1883")
+def run_all(
     directory: Annotated[
         Path | None, typer.Option("--dir", help="The city's folder, made if it is missing.")
     ] = None,
