@@ -146,7 +146,7 @@ class EntryForm:
         origin: The log's name.
     """
 
-    __slots__ = ("_beginning",)
+    __slots__ = ("_beginning", "_fixed_size")
 
     def __init__(self, kid: bytes, origin: str) -> None:
         # Labels 1 to 15, up to the subject; it is the last of the claims.
@@ -154,27 +154,22 @@ class EntryForm:
         common = {cose.LABEL_ALGORITHM: cose.ALGORITHM_ED25519, cose.LABEL_KEY_ID: kid}
         header = cbor.encode(common | {cose.LABEL_CWT_CLAIMS: claims})
         self._beginning = cbor.encode_head(5, 5) + header[1:-1]
+        self._fixed_size = len(self._beginning + _STRUCTURE_AND_LABEL + _HASH_HEAD) + HASH_SIZE
 
     def encode(
         self, shard: int, height: int, manifest_hash: bytes, size: int, root: bytes, signature: bytes
     ) -> bytes:
         """Return the entry of a block; whether the log has signed it, its place in the log says."""
         subject = _block_subject(shard, height).encode()
-        protected = b"".join(
+        heads = _head(3, len(subject)), _head(0, shard), cbor.encode_head(0, height), _head(0, size)
+        length = self._fixed_size + len(subject) + sum(map(len, heads))
+        return b"".join(
             (
-                self._beginning,
-                _head(3, len(subject)),
-                subject,
-                _STRUCTURE_AND_LABEL,
-                _head(0, shard),
-                cbor.encode_head(0, height),
-                _HASH_HEAD,
-                manifest_hash,
-                _head(0, size),
+                b"\xd2\x84", _head(2, length), self._beginning, heads[0], subject, _STRUCTURE_AND_LABEL,
+                heads[1], heads[2], _HASH_HEAD, manifest_hash, heads[3], b"\xa0", _HASH_HEAD, root,
+                _SIGNATURE_HEAD, signature,
             )
-        )
-        head = _head(2, len(protected))
-        return b"".join((b"\xd2\x84", head, protected, b"\xa0", _HASH_HEAD, root, _SIGNATURE_HEAD, signature))
+        )  # fmt: skip
 
 
 def parse_signed_block(raw: bytes) -> SignedBlock:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from pipeline.log.fields import are_uints, is_hash, is_uint
 from pipeline.wire import cbor
@@ -99,6 +99,47 @@ def decode_manifest(raw: bytes) -> Manifest:
     usual = _USUAL.fullmatch(raw)
     manifest = _from_usual(*usual.groups()[1:]) if usual else None
     return manifest or _from_fields(cbor.decode(raw))
+
+
+class ManifestPlace(NamedTuple):
+    """What of a manifest is asked most: where the block stands, and what it was checked against."""
+
+    shard: int
+    height: int
+    arrival_last_ms: int
+    accepted: int
+    registry_root: bytes
+    equivocations: tuple[int, ...]
+
+
+def read_place(raw: bytes) -> ManifestPlace:
+    """Check a manifest as `decode_manifest` does; return no more of it than this.
+
+    Raises:
+        VerificationError: As `decode_manifest`.
+    """
+    usual = _USUAL.fullmatch(raw)
+    if usual:
+        (
+            _, shard, height, _, _, offset_first, offset_last, arrival_first, arrival_last, accepted, _, _, _,
+            registry_root, _,
+        ) = usual.groups()  # fmt: skip
+        # Of integers in their shortest form the larger one has the larger bytes.
+        if offset_first <= offset_last and arrival_first <= arrival_last:
+            uints = [
+                part[0] if len(part) == 1 else int.from_bytes(part[1:])
+                for part in (shard, height, arrival_last, accepted)
+            ]
+            return ManifestPlace(uints[0], uints[1], uints[2], uints[3], registry_root, ())
+    manifest = decode_manifest(raw)
+    return ManifestPlace(
+        manifest.shard,
+        manifest.height,
+        manifest.arrival_last_ms,
+        manifest.accepted,
+        manifest.registry_root,
+        manifest.equivocations,
+    )
 
 
 def _from_usual(

@@ -14,7 +14,7 @@ from pipeline.identity.records import AdmissionRecord
 from pipeline.log.block import LEAVES_MAX, EntryForm
 from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
 from pipeline.log.genesis import Genesis, parse_genesis
-from pipeline.log.manifest import Manifest, decode_manifest
+from pipeline.log.manifest import ManifestPlace, read_place
 from pipeline.log.merkle import HASH_SIZE, hash_leaf
 from pipeline.log.multiproof import ProvenLeaves
 from pipeline.log.policy import Policy
@@ -117,7 +117,6 @@ class ProvenStatement(NamedTuple):
 
     statement: Statement
     key: SignerKey
-    manifest: Manifest
     entry: int
     leaf: int
     equivocation: bool
@@ -369,7 +368,7 @@ class EvidenceCheck:
 
     def _take_block(self, content: bytes) -> None:
         frame = parse_block(content)
-        manifest = decode_manifest(frame.manifest)
+        manifest = read_place(frame.manifest)
         size = manifest.accepted + 1
         if size > LEAVES_MAX:
             raise VerificationError(Reason.BLOCK_SHAPE, f"{size} leaves")
@@ -385,7 +384,7 @@ class EvidenceCheck:
             block.add(leaf, leaf_hash, hashes)
             equivocation = leaf in manifest.equivocations
             statement, key = self._find_signer(raw, leaf_hash, manifest)
-            self._waiting.append(ProvenStatement(statement, key, manifest, frame.entry, leaf, equivocation))
+            self._waiting.append(ProvenStatement(statement, key, frame.entry, leaf, equivocation))
             self._place(statement, leaf_hash, manifest.shard, equivocation=equivocation)
         root = block.root(hashes)
         entry = self._form.encode(manifest.shard, manifest.height, manifest_hash, size, root, frame.signature)
@@ -401,7 +400,9 @@ class EvidenceCheck:
 
     # Statements
 
-    def _find_signer(self, raw: bytes, leaf_hash: bytes, manifest: Manifest) -> tuple[Statement, SignerKey]:
+    def _find_signer(
+        self, raw: bytes, leaf_hash: bytes, manifest: ManifestPlace
+    ) -> tuple[Statement, SignerKey]:
         """Parse a statement and find the key that may have signed it."""
         statement = self._parser.parse(raw)
         if statement.content_type != CONTENT_SENML:
