@@ -38,7 +38,11 @@ SENDS_AT_ONCE = 64
 
 Identity = tuple[str, int, int]
 
-ADMISSIBLE = (Reason.KEY_REVOKED.value, Reason.KEY_SPAN.value)  # An authority may let it in after all.
+# Reasons that an authority can remove: it may have enrolled or admitted what was refused, meanwhile.
+RETRIED = tuple(
+    reason.value
+    for reason in (Reason.KEY_UNKNOWN, Reason.KEY_NOT_YET_VALID, Reason.KEY_REVOKED, Reason.KEY_SPAN)
+)
 
 DATA_CLASSES = {  # Sensor kind or role: who may read it is decided by class.
     "air": "environment",

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 from devices.device import Signed
-from devices.fleet import ADMISSIBLE, DATA_CLASSES, Fleet
+from devices.fleet import DATA_CLASSES, RETRIED, Fleet
 from devices.inputs import Site
 from devices.journal import Journal, Report
 from devices.link import Link
@@ -60,7 +60,7 @@ def replay(site: Site, wanted: Import, stopping: Event, report: Report) -> dict[
             )
     with Outbox(site.outbox) as outbox, Journal(site.folder, report) as journal:
         fleet = Fleet(outbox, site.log, Random(), first_sent=journal.first_sent)
-        outbox.retry(ADMISSIBLE)
+        outbox.retry(RETRIED)
         authority = site.authority[1]
         fleet.join([(*site.authority, authority)], authority=True)
         fleet.join(site.signers((source.issuer, source.subject) for source in sources))

@@ -16,7 +16,7 @@ from typing import Any
 from devices.device import Signed
 from devices.faults import assign_faults
 from devices.feed import Feed
-from devices.fleet import ADMISSIBLE, DATA_CLASSES, Fleet, Member
+from devices.fleet import DATA_CLASSES, RETRIED, Fleet, Member
 from devices.inputs import Site
 from devices.journal import Journal, Report
 from devices.link import Link
@@ -101,7 +101,7 @@ def simulate(site: Site, plan: Plan, stopping: Event, report: Report) -> dict[st
         Journal(site.folder, report) as journal,
     ):
         fleet = Fleet(outbox, site.log, Random(f"resend {plan.seed}"), first_sent=journal.first_sent)
-        outbox.retry(ADMISSIBLE)
+        outbox.retry(RETRIED)
         authority = site.authority[1]
         fleet.join([(*site.authority, authority)], authority=True)
         fleet.join(site.signers((station.issuer, station.subject) for station in feed.stations))
@@ -178,9 +178,10 @@ class _Run:
         issuers = [rig.station.issuer for rig in self._rigs]
         for issuer, faults in assign_faults(self._plan.faults, issuers, self._plan.seed).items():
             self._fleet.members[issuer].faults = faults
-        # Faults that sign would do so with the new key; one that holds back leaves a backlog of the old.
+        # Faults that sign would do so with the new key. Of those that often sign, first one with a backlog.
         honest = [rig for rig in self._rigs if all(fault.name == "offline" for fault in rig.member.faults)]
-        self._to_rotate = sorted(honest, key=lambda rig: not rig.member.faults)[: self._plan.rotated]
+        honest.sort(key=lambda rig: (rig.station.interval_s, not rig.member.faults))
+        self._to_rotate = honest[: self._plan.rotated]
 
     def measure(self, stopping: Event) -> None:
         """Take ticks at the planned speed, or as fast as receipts allow."""
