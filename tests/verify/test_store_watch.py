@@ -200,6 +200,21 @@ def test_a_store_that_lags_behind_the_log_misses_nothing() -> None:
     assert watched.sweep() == []
 
 
+def test_a_deletion_right_after_the_writing_is_told() -> None:
+    """Something later is there: what is missing was written and taken away again; all else is found."""
+    watched = Watched()
+    watched.sweep()
+    before = len(watched.log.entries)
+    watched.grow(3)
+    project(watched.log, watched.store, before)
+    new = [key for key, value in watched.store.points.items() if value.ref // LEAVES_PER_ENTRY == before]
+    for key in new[:2]:
+        del watched.store.points[key]
+    findings = watched.sweep()
+    assert told(findings) == {("point_missing", place) for _, place in new[:2]}
+    assert watched.sweep() == []
+
+
 def test_a_deletion_at_the_end_is_told_without_anything_later() -> None:
     """What was in the store once is known to have been written, also after a restart."""
     watched = Watched()
