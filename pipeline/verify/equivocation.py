@@ -79,7 +79,7 @@ def make_equivocation(
 ) -> Equivocation:
     """Return the evidence of two statements, in the one order that there is."""
     if hash_leaf(first) > hash_leaf(second):
-        first, second, places = second, first, places[::-1]
+        first, second, places = second, first, (places[1], places[0])
     return Equivocation((first, second), places, enrolment, rotations, checkpoint)
 
 
