@@ -2,6 +2,7 @@
 
 from pipeline.commands.bench.evidence import (
     DEVICES,
+    GOALS,
     SHARDS,
     lay_out,
     make_city,
@@ -30,3 +31,10 @@ def test_what_it_measures_is_the_same_statements() -> None:
     assert verify_evidence(data, city) > 0
     assert len(city.raw) == len(lay_out(city, city.raw)) == 6
     assert verify_bare(lay_out(city, city.raw)) > 0
+
+
+def test_the_size_goal_is_met_within_a_quarter_of_an_hour() -> None:
+    """What stands in a file once weighs most in a short one; a day is well below."""
+    city = make_city(92)
+    data = make_evidence(city, city.devices[0], 1, 91)
+    assert len(data) <= GOALS["size"] * sum(map(len, city.raw))
