@@ -52,7 +52,7 @@ class Desk:
         Raises:
             InputError: The broker or the log does not answer; what was signed is sent the next time.
         """
-        with Outbox(self._outbox) as outbox:
+        with self._open() as outbox:
             fleet = Fleet(outbox, log, Random())
             fleet.join([(self.signer, self.authority, self.authority)], authority=True)
             with Link(broker, f"cityproof-desk-{self.authority}", fleet.subscriptions, Random()) as link:
@@ -61,7 +61,7 @@ class Desk:
 
     def sign(self, changes: Iterable[Change]) -> list[bytes]:
         """Return changes as signed statements, for another machine to send."""
-        with Outbox(self._outbox) as outbox:
+        with self._open() as outbox:
             chain = outbox.chain(self.authority)
             if chain is None:
                 chain = new_epoch(time.time())
@@ -71,6 +71,11 @@ class Desk:
             # A crash behind this leaves sequences that nobody sees: a gap, and never two under one.
             outbox.commit(signed)
         return [one.raw for one in signed]
+
+    def _open(self) -> Outbox:
+        """Open the outbox, which is for the same eyes as the key."""
+        self._outbox.touch(mode=0o600)
+        return Outbox(self._outbox)
 
 
 def write_statements(path: Path, statements: Sequence[bytes]) -> None:

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.timeout(240)
 
 KEYS = [
     "published", "stored", "superseded", "waiting", "refused", "duplicates", "blocks", "log_size", "verified",
-    "failed", "altered", "altered_found", "findings_in_log", "latency_p50_s", "latency_p99_s",
+    "failed", "altered", "altered_found", "findings_in_log", "rotated", "revoked", "latency_p50_s",
+    "latency_p99_s",
 ]  # fmt: skip
 
 
@@ -44,6 +45,21 @@ def test_a_demo_proves_points_and_finds_what_was_altered(demo: Demo) -> None:
     assert (summary["verified"], summary["failed"]) == (500, 0)
     assert (summary["altered"], summary["altered_found"], summary["false_alarms"]) == (20, 20, 0)
     assert summary["findings_in_log"] == 20
+
+
+def test_a_demo_rotates_a_key_and_revokes_the_old_one(demo: Demo) -> None:
+    """A device signed with both keys, all of it in the log; the log tells by whose word the old one ended."""
+    assert (demo.summary["rotated"], demo.summary["revoked"]) == (1, 1)
+    done = cityproof("device", "list", str(demo.root), "--json")
+    rows = json.loads(done.stdout)
+    (old,) = [row for row in rows if row["state"] == "revoked"]
+    keys = [row for row in rows if row["issuer"] == old["issuer"]]
+    assert len(keys) == 2
+    (new,) = [row for row in keys if row["state"] == "valid"]
+    assert old["ends"] == new["starts"]
+    shown = json.loads(cityproof("device", "show", old["issuer"], str(demo.root), "--json").stdout)
+    stated = [one["statement"] for one in shown["statements"]]
+    assert stated == ["enrolment", "rotation", "revocation"]
 
 
 def test_a_demo_leaves_what_a_verifier_needs(demo: Demo) -> None:
