@@ -30,10 +30,12 @@ bench_app = typer.Typer(no_args_is_help=True, help="Measure ratios, each in one 
 trace_app = typer.Typer(no_args_is_help=True, help="Trace pollution to its source.")
 device_app = typer.Typer(no_args_is_help=True, help="Keys of devices and services: ask, approve, look up.")
 key_app = typer.Typer(no_args_is_help=True, help="Keys of people and services.")
+shipment_app = typer.Typer(no_args_is_help=True, help="Judge whether a shipment was kept as it had to be.")
 app.add_typer(run_app, name="run")
 app.add_typer(key_app, name="key")
 app.add_typer(device_app, name="device")
 app.add_typer(trace_app, name="trace")
+app.add_typer(shipment_app, name="shipment")
 app.add_typer(bench_app, name="bench")
 
 LATEST = Path("demo/latest")
@@ -515,6 +517,32 @@ def device_show(
 
     question = Question(log, policy, authorities, auditor_token_file)
     raise typer.Exit(run_show(question, issuer, as_json=as_json))
+
+
+@shipment_app.command("profiles", epilog="Example: cityproof shipment profiles --json")
+def shipment_profiles(as_json: AsJson = False) -> None:
+    """List the limits profiles that come along: limits, durations, sources."""
+    from pipeline.commands.shipment import profiles
+
+    raise typer.Exit(profiles(as_json=as_json))
+
+
+@shipment_app.command(
+    "judge", epilog="Example: cityproof shipment judge --readings trip.csv --profile eu-gdp-2-8 --json"
+)
+def shipment_judge(
+    readings: Annotated[Path, typer.Option(help="time,quantity,value,unit; also epoch,sequence if signed.")],
+    profile: Annotated[str, typer.Option(help="A profile's name, or a .toml file of your own.")],
+    first: Annotated[
+        str | None, typer.Option("--from", help="When it began; default: first reading.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="When it ended; default: last reading.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge one logger's readings. Exit 0: in limits; 1: breach; 2: could not judge; 3: undetermined."""
+    from pipeline.commands.shipment import run
+
+    raise typer.Exit(run(readings, profile, first, end, as_json=as_json))
 
 
 @app.command(epilog="Example: cityproof demo --seconds 30 --seed 7 --scenario stack-leak")

@@ -18,7 +18,9 @@ from pipeline.wire.quantities import QUANTITIES
 _COMPARE: Mapping[str, Callable[[Decimal, Decimal], bool]] = MappingProxyType(
     {">": gt, ">=": ge, "<": lt, "<=": le}
 )
-Seconds = Annotated[int, Field(ge=0, le=10 * 366 * 86_400)]
+DURATION_MAX_S = 10 * 366 * 86_400
+Seconds = Annotated[int, Field(ge=0, le=DURATION_MAX_S)]
+SomeSeconds = Annotated[int, Field(ge=1, le=DURATION_MAX_S)]
 Number = Annotated[Decimal, Field(allow_inf_nan=False)]
 Celsius = Annotated[Decimal, Field(allow_inf_nan=False, ge=COLDEST_CEL, le=1000)]
 
@@ -80,8 +82,8 @@ class Limit(_Part):
 class Interval(_Part):
     """How far readings may be apart, on trips shorter than `trip_below_s`, if that is given."""
 
-    interval_s: Seconds = Field(ge=1)
-    trip_below_s: Seconds | None = None
+    interval_s: SomeSeconds
+    trip_below_s: SomeSeconds | None = None
 
 
 class Recording(_Part):
@@ -91,7 +93,7 @@ class Recording(_Part):
     """
 
     trips: tuple[Interval, ...] = Field(min_length=1)
-    outside_s: Seconds | None = Field(default=None, ge=1)
+    outside_s: SomeSeconds | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -116,7 +118,7 @@ class Recording(_Part):
 class MeanKinetic(_Part):
     """The mean kinetic temperature that no window of this length may exceed."""
 
-    window_s: Seconds = Field(ge=1)
+    window_s: SomeSeconds
     max_cel: Celsius
 
 
@@ -124,7 +126,7 @@ class Band(_Part):
     """Time at `from_cel` and above uses the stability budget up in `budget_s`."""
 
     from_cel: Celsius
-    budget_s: Seconds = Field(ge=1)
+    budget_s: SomeSeconds
 
 
 class FreezeThaw(_Part):
@@ -133,7 +135,7 @@ class FreezeThaw(_Part):
     frozen_cel: Celsius
     thawed_cel: Celsius
     cycles_max: int = Field(ge=0)
-    shortest_s: Seconds = Field(ge=1)
+    shortest_s: SomeSeconds
 
     @model_validator(mode="after")
     def _check(self) -> Self:
