@@ -20,6 +20,7 @@ import importlib.machinery
 import importlib.util
 import mmap
 import os
+import re
 import resource
 import signal
 import sys
@@ -569,7 +570,7 @@ def _file_of(name: str) -> str:
 
 def section_about(path: Path, page: str) -> str:
     """Return what stands on the page under headings that name a module."""
-    sections = page.split("\n### ")[1:]
+    sections = re.split(r"\n##+ ", page)
     return "".join(section for section in sections if str(Path(*path.parts[-2:])) in section.split("\n")[0])
 
 

@@ -106,6 +106,25 @@ def test_a_bracket_lies_wholly_outside() -> None:
     assert signer.over(Span(records_end_us + 1, 7 * 60 * SECOND + 1)).closing is Closing.OPEN
 
 
+def test_the_last_sequence_a_second_time_is_an_equivocation() -> None:
+    """As any other would be; and what has a gap is not unbroken."""
+    signer = of([4, 5, 6])
+    add(signer, 6)
+    assert signer.over(span(5, 6)).equivocations == (Place(1, 6),)
+    shown = of([4, 6]).over(span(5, 6))
+    assert shown.gaps == (Gap(1, 5, 5, leaf(1, 5)),)
+    assert not shown.unbroken
+
+
+def test_an_epoch_that_begins_as_the_one_before_ends_is_no_second_life() -> None:
+    """To the microsecond: a record of the new one before the last of the old one is."""
+    for earlier_us, overlaps in ((0, False), (1, True)):
+        signer = of([0, 1])
+        at_us = (60 + 50) * SECOND - earlier_us
+        add(signer, 0, epoch=2, previous=leaf(1, 1), at_us=at_us)
+        assert signer.over(span(0, 9)).epochs == (EpochStart(2, Link.LINKED, overlaps),)
+
+
 def test_a_signer_begins_where_it_names_nothing_before() -> None:
     """Sequence 0 that names no statement; one that does has lived before."""
     assert of([0, 1, 2]).over(span(0, 2)).opening is Opening.BEGINS

@@ -343,6 +343,7 @@ def test_a_known_beginning_does_not_excuse_the_rest() -> None:
         (build.sign1(end + b"\x17\x58\x20" + PREVIOUS), None),
         (build.sign1(end + b"\x18\x17\x58\x20" + PREVIOUS[:-1]), Reason.CBOR_NOT_SHORTEST),
         (build.sign1(end + b"\x20\x58\x20" + PREVIOUS), Reason.STATEMENT_CHAIN),
+        (build.sign1(end + b"\x18\x58\x20" + PREVIOUS), Reason.CBOR_TRAILING),
         (build.sign1(end + b"\x03\x78\x20" + b"a" * 32), Reason.STATEMENT_CHAIN),
         (build.sign1(end + b"\x03\x58\x1f" + PREVIOUS[:-1] + b"\x00"), Reason.CBOR_TRAILING),
         (build.sign1(protected, unprotected={4: KEY_ID}), Reason.COSE_UNPROTECTED),
