@@ -97,6 +97,7 @@ def trace(
         total = np.logaddexp.reduce(log_mass)
         if log_evidence is None:
             log_evidence = total - math.log(keep.size)
+        likelihood.forget(settings.prune)
         log_mass += math.log1p(-outside) - total
         near = log_mass > log_mass.max() - settings.prune
         finer, kept = _refine(grid, near.reshape(grid.ny, grid.nx), settings.fine_cells)
@@ -253,6 +254,8 @@ class _Likelihood:
         self._turned = np.radians(np.arange(-nodes, nodes + 1) * step_deg)
         off = self._turned / math.radians(max(settings.wind_error_deg, 1e-3))
         self._direction_prior = -0.5 * off**2 - np.logaddexp.reduce(-0.5 * off**2)
+        # For each weather: how well each direction explained the places asked for last; -inf: left out.
+        self._nodes = [np.zeros(self._turned.size) for _ in WEATHERS]
         west, south, east, north = settings.bounds_m
         x, y = self._sensors_m[:, 0], self._sensors_m[:, 1]
         far = np.hypot(np.maximum(x - west, east - x), np.maximum(y - south, north - y)).max()
@@ -279,6 +282,12 @@ class _Likelihood:
         at = np.arange(self._z.size) * 1.0 if self._steady else self._averages.at_s
         return float(without_source(self._z, self._first, at, self._memory, self._parameters))
 
+    def forget(self, below: float) -> None:
+        """Leave out weathers and directions that explained the last places worse by `below` than the best."""
+        best = max(float(nodes.max()) for nodes in self._nodes)
+        for nodes in self._nodes:
+            nodes[nodes < best - below] = -np.inf
+
     def at(self, x_m: Floats, y_m: Floats, step_m: float = 0.0) -> Floats:
         """Return (cells, rates) ln of likelihood times prior of rate, all else integrated out."""
         averages = self._averages
@@ -293,8 +302,9 @@ class _Likelihood:
         here, before, after = (np.empty((averages.y.size, x_m.size), np.float32) for _ in range(3))
         beside = 0.5 * math.radians(self._settings.swing_deg)
         place = (averages.sensor, self._sensors_m, x_m, y_m, self._rings_m)
-        for field in self._fields:
-            for turned, log_prior in zip(self._turned, self._direction_prior, strict=True):
+        for field, nodes in zip(self._fields, self._nodes, strict=True):
+            for node in np.flatnonzero(np.isfinite(nodes)):
+                turned = self._turned[node]
                 puffs.look_up(field, *place, turned, here)
                 puffs.look_up(field, *place, turned - beside, before)
                 puffs.look_up(field, *place, turned + beside, after)
@@ -305,7 +315,8 @@ class _Likelihood:
                     here, after, self._z, self._y, self._first, averages.at_s, apart, self._memory,
                     self._parameters, self.rates, RATE_DROP, out,
                 )  # fmt: skip
-                np.logaddexp(result, out + log_prior, out=result)
+                np.logaddexp(result, out + self._direction_prior[node], out=result)
+                nodes[node] = np.logaddexp.reduce(out, axis=None) + self._direction_prior[node]
         result += self._rate_prior - math.log(len(self._fields))
         return result
 

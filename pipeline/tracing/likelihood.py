@@ -31,10 +31,11 @@ def logarithms(values, bits):  # type: ignore[no-untyped-def]
     Exponent and mantissa are taken apart, so that the compiler can do many at once; the series is that of
     2·artanh((m − 1)/(m + 1)) for a mantissa in [1/√2, √2).
     """
+    i32 = np.int32
     for n in range(values.size):
-        shifted = bits[n] - 0x3F3504F3
-        exponent = shifted >> 23
-        bits[n] = (shifted & 0x007FFFFF) + 0x3F3504F3
+        shifted = np.int32(bits[n] - i32(0x3F3504F3))
+        exponent = np.int32(shifted >> i32(23))
+        bits[n] = np.int32(np.int32(shifted & i32(0x007FFFFF)) + i32(0x3F3504F3))
         m = values[n]
         r = (m - np.float32(1.0)) / (m + np.float32(1.0))
         r2 = r * r

@@ -58,8 +58,11 @@ def _common(above: Floats, sensor: Integers, start_s: Floats, sensors: int) -> F
     times, index = np.unique(start_s, return_inverse=True)
     table = np.full((times.size, sensors), np.nan)
     table[index, sensor] = above
-    table[np.all(np.isnan(table), axis=1)] = 0.0
-    common = np.nanquantile(table, LOWER_SHARE, axis=1)
+    table.sort(axis=1)  # Missing ones go to the end.
+    place = LOWER_SHARE * (np.isfinite(table).sum(axis=1) - 1)
+    below, row = place.astype(np.int64), np.arange(times.size)
+    after = np.minimum(below + 1, np.ceil(place).astype(np.int64))
+    common = table[row, below] + (place - below) * (table[row, after] - table[row, below])
     total = np.concatenate(([0.0], np.cumsum(common)))
     low = np.searchsorted(times, times - SMOOTH_S / 2, side="left")
     high = np.searchsorted(times, times + SMOOTH_S / 2, side="right")
