@@ -1,0 +1,46 @@
+"""A service says which server is away, and that it is to be started again; mistakes are a person's."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.run_services import parse_shards
+from pipeline.wire.errors import InputError
+from tests.commands.conftest import cityproof
+
+
+def test_a_server_that_is_away_is_exit_75(tmp_path: Path) -> None:
+    """The supervisor's cue: one line, no traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # Nobody listens there.
+        path = tmp_path / "city.toml"
+        path.write_text(f'[kafka]\nservers = "127.0.0.1:{taken.getsockname()[1]}"\n')
+        done = cityproof("run", "log", "--config", str(path))
+    assert done.returncode == 75
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith("cityproof: Kafka did not answer: connecting")
+    assert last.endswith("To be started again.")
+    assert b"Traceback" not in done.stderr
+
+
+def test_settings_and_a_folder_exclude_one_another(tmp_path: Path) -> None:
+    """`run all` is embedded in a folder, or on servers; one of the two is named."""
+    both = cityproof("run", "all", "--config", str(tmp_path / "city.toml"), "--dir", str(tmp_path))
+    none = cityproof("run", "all")
+    assert (both.returncode, none.returncode) == (2, 2)
+    assert both.stderr.startswith(b"cityproof: --config: ")
+    assert none.stderr.startswith(b"cityproof: --dir: ")
+
+
+@pytest.mark.parametrize("text", ["5", "0,0", "", "1,", "-1", "a", "\u0661"])
+def test_shards_are_some_of_the_citys(text: str) -> None:
+    """Each once, and each one that there is."""
+    with pytest.raises(InputError, match="--shards"):
+        parse_shards(text)
+
+
+def test_shards_are_all_unless_named() -> None:
+    """In the order in which they were named."""
+    assert list(parse_shards(None)) == [0, 1, 2, 3, 4]
+    assert list(parse_shards("3,1")) == [3, 1]
