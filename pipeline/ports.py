@@ -1,8 +1,8 @@
 """The protocols that stages speak and edges implement.
 
 The bus has Kafka's semantics: topics of numbered partitions, each an append-only list of messages with
-offsets and an append time that never runs backwards. A writer appends a batch to several topics at once,
-wholly or not at all; opening a writer of the same name again fences the one before.
+offsets and an append time, which runs backwards only if the bus's own clock does. A writer appends a batch to
+several topics at once, wholly or not at all; opening a writer of the same name again fences the one before.
 """
 
 from collections.abc import Mapping, Sequence

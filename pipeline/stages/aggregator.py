@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pipeline.identity.authorities import Authorities
@@ -203,6 +203,7 @@ class Sealer:
         self.tip = tip
         self.block_offset = block_offset
         self._parse = StatementParser().parse
+        self._latest_ms = tip.arrival_ms
         self._issuers: set[str] = set()  # Of this shard, and admitted before: as many as keys are enrolled.
         self._open: _OpenBlock | None = None
 
@@ -224,8 +225,22 @@ class Sealer:
 
     def step(self, message: Message) -> None:
         """Check a message and take it into the open block."""
-        for checked in self.check([message]):
+        for checked in self.check(self.in_time([message])):
             self.take(checked)
+
+    def in_time(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return messages with times that do not run backwards, as those of a block must not.
+
+        Kafka's times do when its clock is set back, or when another broker takes over. Whoever takes the
+        shard over has the same times: they follow from the last block and from the messages behind it.
+        """
+        kept: list[Message] = []
+        for message in messages:
+            if message.timestamp_ms < self._latest_ms:
+                message = replace(message, timestamp_ms=self._latest_ms)  # noqa: PLW2901 - the same message
+            self._latest_ms = message.timestamp_ms
+            kept.append(message)
+        return kept
 
     def check(self, messages: Sequence[Message]) -> list[Checked]:
         """Check messages as far as that does not depend on those before them.
@@ -478,7 +493,7 @@ async def _seal_forever(
     close_at = loop.time()
     while True:
         wait_s = max(0.0, close_at - loop.time()) if sealer.is_open else IDLE_S
-        batch = await statements.read(READ_MAX, wait_s)
+        batch = sealer.in_time(await statements.read(READ_MAX, wait_s))
         # Read after the statements: a device that has its enrolment's receipt is then known for certain.
         while follower and (blocks := await follower.pending()):
             if sealer.is_open:

@@ -657,6 +657,23 @@ def _first_block() -> list[Append]:
     return sealer.seal()
 
 
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_times_do_not_run_backwards_with_the_bus(cut: int) -> None:
+    """Whatever its clock does, and wherever a shard is taken over, blocks have the same rising times."""
+    device, clock_ms = fresh(DEVICE), [5, 9, 2, 7, 12]
+    messages = [message(device.read(), n, at_ms=NOW_MS + at_ms) for n, at_ms in enumerate(clock_ms)]
+    sealer, times = readings(), list[int]()
+    for number, one in enumerate(messages):
+        if number == cut:
+            sealer = Sealer(1, SHARDS, TOPIC_ID, sealer.admission, sealer.signers, sealer.tip)
+        sealer.step(one)
+        manifest = decode_manifest(decode_body(sealer.seal()[0].value)[0])
+        assert manifest.accepted == 1
+        times.append(manifest.arrival_last_ms - NOW_MS)
+        assert manifest.arrival_first_ms == manifest.arrival_last_ms
+    assert times == [5, 9, 9, 9, 12]
+
+
 # The loop around it
 
 
