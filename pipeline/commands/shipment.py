@@ -67,7 +67,7 @@ def _rules(profile: Profile) -> list[str]:
 def _show(judgement: Judgement) -> None:
     print(f"{judgement.verdict.upper()}  {judgement.profile} ({judgement.profile_digest[:16]})")
     span = f"{format_time(judgement.from_us)} .. {format_time(judgement.to_us)}"
-    print(f"    {judgement.readings} readings, {span}, {len(judgement.gaps)} gaps")
+    print(f"    readings: {judgement.readings}, gaps: {len(judgement.gaps)}, {span}")
     if judgement.mean_kinetic_cel is not None:
         print(
             f"    mean kinetic temperature of all that was read: {hundredths(judgement.mean_kinetic_cel)} °C"
