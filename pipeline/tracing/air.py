@@ -136,8 +136,8 @@ def block_length(wind: Wind, settings: Settings) -> float:
     if inside.sum() < 2:
         return settings.block_s
     block = ((wind.start_s[inside] - settings.from_s) / settings.block_s).astype(np.int64)
-    towards = np.exp(1j * np.radians(wind.from_deg[inside]))
-    mean = np.bincount(block, towards.real) + 1j * np.bincount(block, towards.imag)
+    bearing = np.radians(wind.from_deg[inside])
+    mean = np.bincount(block, np.cos(bearing)) + 1j * np.bincount(block, np.sin(bearing))
     mean = mean[mean != 0.0]
     if mean.size < 2:
         return settings.block_s
@@ -362,7 +362,9 @@ def _rank(
     radius = np.array([max(candidate.radius_m, 0.5) for candidate in candidates])[:, None]
     east = np.array([candidate.x_m for candidate in candidates])[:, None] + radius * x
     north = np.array([candidate.y_m for candidate in candidates])[:, None] + radius * y
-    found = np.logaddexp.reduce(likelihood.at(east.ravel(), north.ravel()), axis=1).reshape(east.shape)
+    found = np.logaddexp.reduce(
+        likelihood.at(np.asarray(east.ravel(), np.float64), np.asarray(north.ravel(), np.float64)), axis=1
+    ).reshape(east.shape)
     scores = np.logaddexp.reduce(found, axis=1) - math.log(x.size) + np.log(prior)
     unlisted = bayes_factor + likelihood.without_source() + math.log(settings.probability_of_unlisted)
     scores = np.append(scores, unlisted)
