@@ -16,6 +16,7 @@ pytestmark = pytest.mark.timeout(240)
 
 AUTHORITY = "https://eeb.demo.cityproof.example/"
 AIR = "urn:dev:ops:32473-air-7"
+ROOF = "urn:dev:ops:32473-imported-roof"
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,47 @@ def test_a_key_lives_and_ends_by_an_authoritys_word(city: City, tmp_path: Path) 
     other = ("--key-id", "00" * 8, "--why", "unknown")
     (unknown,) = told("device", "revoke", AIR, *other, *city.sending, code=1)
     assert unknown["outcome"] == "refused: key_unknown"
+
+
+def replay(city: City, folder: Path, hour: int, code: int) -> Any:
+    """Import one more reading of the roof's device, and return how that ended."""
+    table = folder / f"{hour}.csv"
+    table.write_text(f"time,device,quantity,value,unit\n2026-03-02T{hour:02}:00:00Z,roof,no2,31.5,ug/m3\n")
+    key = ("--enrol", str(city.root / "keys/authority.key"), "--dir", str(folder / "fleet"))
+    where = ("--position", "121.47,31.23,3", "--status", "json")
+    done = cityproof("replay", str(table), *city.log, *key, *where)
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_fleet_goes_on_with_its_new_key_and_sends_again_what_was_admitted(
+    city: City, tmp_path: Path
+) -> None:
+    """Rotated while it is stopped, then revoked: its backlog is refused, listed, admitted, taken in."""
+    fleet = ("--dir", str(tmp_path / "fleet"))
+    assert replay(city, tmp_path, 1, 0)["receipted"] == 1
+    (row,) = wait_for(city, ROOF, 1)["keys"]
+    request = str(tmp_path / "roof.request")
+    asked = ("device", "rotate", "--authority", AUTHORITY, "--issuer", row["issuer"], *fleet)
+    told(*asked, "--out", request, "--json")
+    assert "under way" in complaint(*asked, "--out", request)
+    (rotated,) = told("device", "approve", request, *city.sending)
+    assert rotated["old_key"] == row["key"]
+    assert rotated["starts"][1] == 1, "one statement was signed before"
+    assert replay(city, tmp_path, 2, 0)["receipted"] == 1
+
+    why = ("--why", "stolen")
+    told("device", "revoke", row["issuer"], "--key-id", rotated["key"], *why, *city.sending)
+    assert replay(city, tmp_path, 3, 1)["parked"] == {"key_revoked": 1}
+    listed = told("device", "refused", *fleet, "--json")
+    (held,) = [one for one in listed if one["reason"] == "key_revoked"]
+    assert (held["issuer"], held["sequence"], held["records"]) == (row["issuer"], 2, 1)
+    hashes = tmp_path / "hashes.txt"
+    hashes.write_text(held["leaf_hash"] + "\n")
+    told("device", "admit", row["issuer"], f"@{hashes}", "--why", "read out", *city.sending)
+    assert replay(city, tmp_path, 3, 0)["parked"] == {}
+    listed = told("device", "refused", *fleet, "--json")
+    assert [one for one in listed if one["issuer"] == row["issuer"]] == []
 
 
 def test_many_are_enrolled_from_a_table(city: City, tmp_path: Path) -> None:
