@@ -404,3 +404,24 @@ def test_a_tag_and_null_are_encoded_for_cose() -> None:
     """What COSE_Sign1 needs beyond plain values."""
     assert cbor.encode(cbor2.CBORTag(18, [b"", {}, None, b""])).hex() == "d28440a0f640"
     assert cbor.encode((True, False)).hex() == "82f5f4"
+
+
+@pytest.mark.parametrize(
+    ("argument", "head"),
+    [
+        (0, "00"),
+        (23, "17"),
+        (24, "1818"),
+        (255, "18ff"),
+        (256, "190100"),
+        (65535, "19ffff"),
+        (65536, "1a00010000"),
+        (2**32 - 1, "1affffffff"),
+        (2**32, "1b0000000100000000"),
+        (2**64 - 1, "1bffffffffffffffff"),
+    ],
+)
+def test_a_head_has_the_shortest_form(argument: int, head: str) -> None:
+    """RFC 8949, 3: at both ends of each length."""
+    assert cbor.encode_head(0, argument).hex() == head
+    assert cbor.encode(argument).hex() == head
