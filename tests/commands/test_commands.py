@@ -250,7 +250,7 @@ def test_audit_names_exactly_what_the_intruder_altered(demo: Demo) -> None:
 
 
 def test_findings_stand_in_the_log_signed_by_an_enrolled_auditor(demo: Demo) -> None:
-    """What the intruder altered, what it was, when that was noticed, who could have written; fsck is clean."""
+    """What the intruder altered, what it was, when it was noticed, who could have written; fsck is clean"""
     done = cityproof("findings", str(demo.root), "--json")
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout)
