@@ -17,6 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 TEXT = (CHECKOUT / "docs" / "cityproof.cddl").read_text(encoding="utf-8")
 VECTORS = CHECKOUT / "tests" / "vectors"
 BODIES = dict(re.findall(r"^([a-z0-9-]+) = (.*?)(?=^[a-z0-9-]+ = |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+EVIDENCE_RULES = {0: "evidence-head", 1: "evidence-key", 2: "evidence-admission"}  # Other frames are no CBOR.
 COMPOSED = ("{", "[", "#")  # How the rule of a map, an array or a tag begins.
 # What pycddl 0.6.4 overlooks: what stands in byte strings inside arrays, maps and arrays inside arrays, and
 # whatever is in an empty map. These parts are therefore taken out here and checked each by its own rule.
@@ -212,6 +213,14 @@ def vectors() -> list[tuple[str, str, bytes]]:
         found.append((f"{item['name']}", f"{rule}-statement", item["bytes"]))
     proofs = [item for item in registry["proofs"] if item["reason"] is None]
     found += [(item["name"], "point-proof", item["bytes"]) for item in proofs]
+    evidence = load_vectors("evidence")
+    in_valid = {frame for case in evidence["cases"] if case["reason"] is None for frame in case["frames"]}
+    for number in sorted(in_valid):
+        frame = evidence["pool"][number]
+        if frame["kind"] in EVIDENCE_RULES:
+            found.append((f"frame {number}", EVIDENCE_RULES[frame["kind"]], frame["content"]))
+    convicting = [item for item in evidence["equivocations"] if item["reason"] is None]
+    found += [(item["name"], "equivocation", item["bytes"]) for item in convicting]
     found.append(("refusal", "refusal-message", wire["messages"]["refusal"]["bytes"]))
     return [(name, rule, bytes.fromhex(raw)) for name, rule, raw in found]
 
@@ -265,4 +274,5 @@ def test_every_rule_is_held_against_something() -> None:
 
 def test_no_vectors_are_left_out() -> None:
     """A new file of vectors is a new line in `vectors`."""
-    assert {path.name for path in VECTORS.glob("*.json")} == {"log.json", "registry.json", "wire.json"}
+    known = {"evidence.json", "log.json", "registry.json", "wire.json"}
+    assert {path.name for path in VECTORS.glob("*.json")} == known
