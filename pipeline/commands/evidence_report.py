@@ -1,6 +1,6 @@
 """What evidence shows, for people and for `--json`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -117,11 +117,24 @@ def evidence_lines(verified: VerifiedEvidence) -> Iterator[str]:
     yield f"{verified.statements} statements in {verified.blocks} blocks; asked for: {asked or 'everything'}"
     names = ", ".join(c.witness for c in opened.cosignatures) or "nobody (the policy asks for none)"
     yield f"in {opened.checkpoint.origin} at size {opened.checkpoint.size}, cosigned by {names}"
-    for signer in verified.signers:
-        yield from signer_lines(signer)
+    yield from completeness_lines(verified.signers)
 
 
-def signer_lines(signer: Completeness) -> Iterator[str]:
+def completeness_lines(signers: Sequence[Completeness]) -> Iterator[str]:
+    """Yield what people are told of all signers' completeness: of many, one by one only those that lack."""
+    complete = unbroken = 0
+    for signer in signers:
+        if len(signers) > NAMED and signer.complete:
+            complete += 1
+        elif len(signers) > NAMED and signer.unbroken:
+            unbroken += 1
+        else:
+            yield from _signer_lines(signer)
+    if complete or unbroken:
+        yield f"of the others {complete} are complete, {unbroken} unbroken but open at an end"
+
+
+def _signer_lines(signer: Completeness) -> Iterator[str]:
     """Yield what people are told of one signer's completeness."""
     if signer.first is None or signer.last is None:
         yield f"{signer.issuer}: NOTHING SHOWN, no statement of it is here"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.commands.evidence_report import signer_lines
+from pipeline.commands.evidence_report import completeness_lines
 from pipeline.commands.progress import progress_bar
 from pipeline.commands.reading import is_url, open_log, trust_file
 from pipeline.commands.rows import Put, csv_rows, parquet_rows, rows_of
@@ -84,9 +84,8 @@ def run(question: Question) -> int:
             check_age(verified.checkpoint, authorities.bounds_s["checkpoint_age_s"], time.time())
         found = _write_equivocations(collector, query, question.equivocations)
     print(f"{question.out}: {verified.statements} statements, {question.out.stat().st_size} bytes")
-    for signer in verified.signers:
-        for line in signer_lines(signer):
-            print(f"  {line}")
+    for line in completeness_lines(verified.signers):
+        print(f"  {line}")
     if question.equivocations is not None:
         print(f"{found} equivocations")
     return 0
