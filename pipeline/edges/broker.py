@@ -153,7 +153,14 @@ async def mosquitto(program: str, port: int = 0) -> AsyncGenerator[tuple[str, in
         settings.write_text(_settings(port), encoding="ascii")
         with (Path(folder) / "output").open("w+", encoding="utf-8", errors="replace") as output:
             process = await asyncio.create_subprocess_exec(
-                *_ending_with_us(), program, "-c", str(settings), stdin=DEVNULL, stdout=output, stderr=output
+                *_ending_with_us(),
+                program,
+                "-c",
+                str(settings),
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for us, who end it once everything has been said.
             )
             try:
                 if not await _answers(process, port):

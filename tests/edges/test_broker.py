@@ -241,6 +241,31 @@ def test_mosquitto_ends_with_us() -> None:
     asyncio.run(wait_for_silence(port))
 
 
+@pytest.mark.needs("mosquitto")
+def test_ctrl_c_leaves_mosquitto_to_us() -> None:
+    """A terminal sends it to every process in the foreground; the broker goes on until we end it."""
+    code = (
+        "import asyncio, signal\n"
+        "from tests.edges.test_broker import open_mosquitto\n"
+        "async def main():\n"
+        "    stopping = asyncio.Event()\n"
+        "    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopping.set)\n"
+        "    async with open_mosquitto(0) as (host, port):\n"
+        "        print(port, flush=True)\n"
+        "        await stopping.wait()\n"
+        "        await asyncio.sleep(0.5)\n"
+        "        _, writer = await asyncio.open_connection(host, port)\n"
+        "        writer.close()\n"
+        "asyncio.run(main())\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    with child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        os.killpg(child.pid, signal.SIGINT)
+        assert child.wait(30) == 0
+
+
 async def wait_for_silence(port: int) -> None:
     async with asyncio.timeout(10):
         with contextlib.suppress(ConnectionRefusedError):
