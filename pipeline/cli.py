@@ -90,11 +90,19 @@ def prove(
     at: Annotated[str, typer.Option(help="When: ISO 8601, UTC unless it says otherwise.")],
     out: Annotated[Path, typer.Option(help="Where the proof goes.")],
     directory: Folder = LATEST,
+    url: Annotated[
+        str | None, typer.Option(help="The URL of a log's files, which is searched for the point.")
+    ] = None,
+    policy: Policy = None,
+    authorities: Authorities = None,
+    auditor_token_file: AuditorToken = None,
 ) -> None:
     """Carry a stored point away as a file that anyone can verify offline."""
-    from pipeline.commands.prove import run
+    from pipeline.commands.prove import Question, Trust, run, run_remote
 
-    raise typer.Exit(run(directory, device, quantity, at, out))
+    question = Question(device, quantity, at, out)
+    trust = Trust(policy, authorities, auditor_token_file)
+    raise typer.Exit(run_remote(url, trust, question) if url else run(directory, trust, question))
 
 
 Names = list[str] | None

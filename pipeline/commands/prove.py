@@ -1,13 +1,16 @@
 """`cityproof prove`: carry a stored point away as a file that anyone can verify offline."""
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.commands.reading import reader_of
+from pipeline.commands.reading import open_log, reader_of, trust_file
 from pipeline.commands.times import format_time, parse_time_us
-from pipeline.commands.verify import load_policy
+from pipeline.commands.verify import load_authorities, load_policy
 from pipeline.edges.sqlite_points import read_points
 from pipeline.folder import CityFolder
 from pipeline.ports import Point
+from pipeline.verify.bounds import check_age
 from pipeline.verify.point import parse_proof
 from pipeline.verify.prove import Prover
 from pipeline.wire.errors import InputError
@@ -34,20 +37,62 @@ def find_point(folder: CityFolder, device: str, quantity: str, at_us: int) -> Po
         raise InputError("--at", f"no point at {format_time(at_us)}", f"The nearest are at {near}.")
 
 
-def run(directory: Path, device: str, quantity: str, at: str, out: Path) -> int:
-    """Write the proof of one point."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which point, and where the proof goes."""
+
+    device: str
+    quantity: str
+    at: str
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a reader trusts, where it is not what lies beside the log."""
+
+    policy: Path | None
+    authorities: Path | None
+    token_file: Path | None
+
+
+def run(directory: Path, trust: Trust, question: Question) -> int:
+    """Write the proof of one stored point."""
     folder = CityFolder(directory)
-    point = find_point(folder, device, quantity, parse_time_us(at))
-    proof = Prover(reader_of(directory), load_policy(folder.policy)).prove(point.ref, quantity, point.time_us)
+    at_us = parse_time_us(question.at)
+    point = find_point(folder, question.device, question.quantity, at_us)
+    prover = Prover(reader_of(directory), load_policy(trust.policy or folder.policy))
+    signed = _write(question.out, prover.prove(point.ref, question.quantity, at_us), question)
+    if signed != point.value:
+        print(f"the store says {point.value}: it was altered there, and `cityproof audit` says so")
+    return 0
+
+
+def run_remote(url: str, trust: Trust, question: Question) -> int:
+    """Write the proof of one point of a log behind a URL, which is searched for it: there is no store."""
+    at_us = parse_time_us(question.at)
+    policy = load_policy(trust_file(url, trust.policy, "policy.txt"))
+    authorities = load_authorities(trust_file(url, trust.authorities, "authorities.txt"))
+    with open_log(url, trust.token_file) as read:
+        prover = Prover(read, policy)
+        check_age(prover.opened, authorities.bounds_s["checkpoint_age_s"], time.time())
+        ref = prover.find(question.device, question.quantity, at_us)
+        if ref is None:
+            problem = f"the log has no {question.quantity} of {question.device} at {format_time(at_us)}"
+            raise InputError("--device, --quantity, --at", problem, "`cityproof export` shows what there is.")
+        _write(question.out, prover.prove(ref, question.quantity, at_us), question)
+    return 0
+
+
+def _write(out: Path, proof: bytes, question: Question) -> float:
+    """Write a proof, say so, and return what the device signed."""
     try:
         out.write_bytes(proof)
     except OSError as error:
         raise InputError("--out", f"cannot write {out}: {error.strerror}", "Choose another file.") from error
-    signed = _signed_value(proof)
-    print(f"{out}: {len(proof)} bytes prove {quantity} = {signed} at {format_time(point.time_us)}")
-    if signed != point.value:
-        print(f"the store says {point.value}: it was altered there, and `cityproof audit` says so")
-    return 0
+    signed, at = _signed_value(proof), format_time(parse_time_us(question.at))
+    print(f"{out}: {len(proof)} bytes prove {question.quantity} = {signed} at {at}")
+    return signed
 
 
 def _signed_value(proof: bytes) -> float:

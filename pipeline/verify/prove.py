@@ -5,7 +5,8 @@ What is made here is checked by whoever verifies it; reading tiles checks them a
 
 from pipeline.log.archive import read_block
 from pipeline.log.block import parse_signed_block
-from pipeline.log.checkpoint import open_checkpoint
+from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
+from pipeline.log.genesis import parse_genesis
 from pipeline.log.manifest import decode_manifest
 from pipeline.log.merkle import inclusion_path_at
 from pipeline.log.policy import Policy
@@ -16,7 +17,7 @@ from pipeline.verify.signer import KeyStatus, Path
 from pipeline.wire.errors import UnavailableError, VerificationError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import decode_pack, time_us
-from pipeline.wire.statement import parse_statement
+from pipeline.wire.statement import CONTENT_SENML, parse_statement, shard_of
 
 LEAVES_PER_ENTRY = 2048
 
@@ -39,10 +40,31 @@ class Prover:
         if note is None:
             raise UnavailableError("log files", "no checkpoint is published yet")
         self._note = note
-        checkpoint = open_checkpoint(note, policy).checkpoint
-        self._tiles = TileReader(read, checkpoint)
-        self.size = checkpoint.size
+        self.opened: OpenedCheckpoint = open_checkpoint(note, policy)
+        self._tiles = TileReader(read, self.opened.checkpoint)
+        self.size = self.opened.checkpoint.size
         self._registry = RegistryReader(read)
+
+    def find(self, device: str, quantity: str, at_us: int) -> int | None:
+        """Return the ref of a device's record at exactly this time: of several the latest in the log.
+
+        The log is read from its end, and of the blocks those of the device's shard: a store finds it sooner.
+
+        Raises:
+            UnavailableError: A file is missing.
+            VerificationError: Tile and block reasons.
+        """
+        shard = shard_of(device, parse_genesis(self._tiles.read_entry(0)).shards)
+        for entry in range(self.size - 1, 0, -1):
+            block = parse_signed_block(self._tiles.read_entry(entry))
+            if block.shard != shard:
+                continue
+            leaves, _ = read_block(self._read, block)
+            skip = decode_manifest(leaves[0]).equivocations
+            for leaf in range(len(leaves) - 1, 0, -1):
+                if leaf not in skip and _has_record(leaves[leaf], device, quantity, at_us):
+                    return entry * LEAVES_PER_ENTRY + leaf
+        return None
 
     def prove(self, ref: int, quantity: str, at_us: int) -> bytes:
         """Return the `.proof` file of the record that a stored point refers to.
@@ -83,3 +105,13 @@ class Prover:
             admission=self._registry.admission(statement, key),
         )
         return encode_proof(proof)
+
+
+def _has_record(raw: bytes, device: str, quantity: str, at_us: int) -> bool:
+    if device.encode() not in raw:  # Far cheaper than taking it apart.
+        return False
+    statement = parse_statement(raw)
+    if statement.issuer != device or statement.content_type != CONTENT_SENML:
+        return False
+    records = decode_pack(statement.payload, device)
+    return any(record.quantity == quantity and time_us(record) == at_us for record in records)

@@ -1,6 +1,7 @@
 """The commands, each run as a process of its own on what one demo left."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -163,6 +164,35 @@ def some_point(demo: Demo) -> tuple[str, str, str]:
     rows = json.loads(cityproof("series", "--dir", str(demo.root), "--json").stdout)
     row = next(row for row in rows if row["kind"] == "air")
     return row["device"], row["quantity"], row["first"]
+
+
+def test_prove_needs_no_store_behind_a_url(demo: Demo, tmp_path: Path) -> None:
+    """Who may read the bodies finds the point in the log itself; what is not there is said."""
+    device, quantity, at = some_point(demo)
+    root = tmp_path / "city"
+    copytree(demo.root / "log", root / "log")
+    authorities = tmp_path / "authorities.txt"
+    authorities.write_bytes((demo.root / "authorities.txt").read_bytes())
+    policy, token = demo.root / "policy.txt", tmp_path / "token"
+    token.write_text("a token of thirty-two characters")
+    command = [sys.executable, "-m", "pipeline.cli", "run", "files", "--dir", str(root), "--port", "0"]
+    trust = ("--policy", str(policy), "--authorities", str(authorities), "--auditor-token-file", str(token))
+    proof = tmp_path / "point.proof"
+    with subprocess.Popen(
+        [*command, "--auditor-token-file", str(token)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        try:
+            (url,) = re.findall(r"http://\S+", server.stdout.readline())
+            wanted = ("--url", url, "--device", device, "--quantity", quantity, "--out", str(proof))
+            done = cityproof("prove", *wanted, "--at", at, *trust)
+            assert done.returncode == 0, done.stderr
+            verified = cityproof("verify", str(proof), *trust[:4])
+            assert verified.returncode == 0, verified.stderr
+            missing = cityproof("prove", *wanted, "--at", "1999-01-01T00:00:00Z", *trust)
+            assert (missing.returncode, b"the log has no" in missing.stderr) == (2, True)
+        finally:
+            server.terminate()
 
 
 def test_prove_carries_a_stored_point_away(demo: Demo, tmp_path: Path) -> None:

@@ -326,3 +326,23 @@ def test_an_equivocating_enrolment_is_skipped_as_by_everyone() -> None:
     log.publish()
     data = Prover(log.files.get, POLICY).prove(2 * LEAVES_PER_ENTRY + 1, "no2", FIRST_US)
     assert verify_point(data, POLICY, AUTHORITIES).enrolment == enrolment(device)
+
+
+def test_a_point_is_found_in_the_log_without_a_store() -> None:
+    """By device, quantity and time; of two at one place the later one; None where there is none."""
+    for ref, device, sequence in EXAMPLE.refs.values():
+        at_us = FIRST_US + sequence * MINUTE_US
+        assert EXAMPLE.prover().find(device.issuer, "no2", at_us) == ref
+    assert EXAMPLE.prover().find(SOME_DEVICE.issuer, "no2", SOME_US + 1) is None
+    assert EXAMPLE.prover().find(SOME_DEVICE.issuer, "gold", SOME_US) is None
+    assert EXAMPLE.prover().find(device_in(1, 9).issuer, "no2", SOME_US) is None
+
+
+def test_what_the_log_keeps_as_evidence_is_not_found_as_a_point() -> None:
+    """An equivocation is no reading; the first statement of its place is."""
+    log = ForgedLog()
+    device = device_in(1)
+    log.enrol(enrol(device, 0))
+    log.add(1, [device.read(), device.read(sequence=0, subject="another")], equivocations=(2,))
+    log.publish()
+    assert Prover(log.files.get, POLICY).find(device.issuer, "no2", FIRST_US) == 2 * LEAVES_PER_ENTRY + 1
