@@ -101,7 +101,7 @@ def decode_finding(payload: bytes) -> Finding:
 def as_label(text: str) -> str:
     """Return text as a finding can carry it: what an intruder named something may be no label."""
     printable = "".join(character if is_label(character) else "?" for character in text)
-    while len(printable.encode(errors="replace")) > LABEL_SIZE_MAX:
+    while len(printable.encode()) > LABEL_SIZE_MAX:
         printable = printable[:-1]
     return printable or "?"
 

@@ -131,3 +131,24 @@ def test_an_auditor_writes_none_that_would_be_refused() -> None:
 def test_any_name_becomes_a_label(text: str, label: str) -> None:
     """What an intruder calls things can be told."""
     assert as_label(text) == label
+
+
+def test_a_label_is_as_long_as_it_may_be() -> None:
+    """One byte too many costs the last character and no other."""
+    assert as_label("x" * 128) == "x" * 128
+    assert as_label("x" * 129) == "x" * 128
+
+
+def test_one_credential_is_enough() -> None:
+    """Where one person could have written, one is named."""
+    alone = replace(ALTERED, credentials=("root",))
+    assert decode_finding(encode_finding(alone)) == alone
+
+
+@pytest.mark.parametrize("code", ["point_altered", "point_missing", "point_unexpected"])
+def test_the_store_says_one_thing(code: str) -> None:
+    """A number and a text at once are no finding of any kind."""
+    text_label = (cbor2.loads(encode_finding(replace(ALTERED, stored="nan"))).keys() - FINDING.keys()).pop()
+    with pytest.raises(VerificationError) as refused:
+        decode_finding(cbor2.dumps({**FINDING, 1: code, text_label: "nan"}, canonical=True))
+    assert refused.value.reason is Reason.FINDING_SHAPE

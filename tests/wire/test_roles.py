@@ -1,0 +1,69 @@
+"""What a kind of key may sign: content of its own, well formed, and nothing else."""
+
+import pytest
+
+from pipeline.wire.errors import VerificationError
+from pipeline.wire.finding import encode_finding
+from pipeline.wire.keys import SeedSigner
+from pipeline.wire.quantities import KINDS
+from pipeline.wire.reasons import Reason
+from pipeline.wire.roles import ROLES, check_content
+from pipeline.wire.senml import Record, encode_pack
+from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, Statement, parse_statement, sign_statement
+from tests.wire.test_finding import ALTERED
+
+SIGNER = SeedSigner(bytes(32))
+ISSUER = "urn:dev:ops:32473-air-1"
+PACK = encode_pack(ISSUER, [Record("no2", "ug/m3", 20.25, 1.8e9)])
+FINDING = encode_finding(ALTERED)
+
+
+def a_statement(content_type: int | str, payload: bytes) -> Statement:
+    raw = sign_statement(
+        SIGNER,
+        issuer=ISSUER,
+        subject="station-1",
+        content_type=content_type,
+        epoch=1,
+        sequence=0,
+        previous=bytes(32),
+        payload=payload,
+    )
+    return parse_statement(raw)
+
+
+READING = a_statement(CONTENT_SENML, PACK)
+STATED = a_statement(CONTENT_FINDING, FINDING)
+
+
+def refusal(statement: Statement, kind: str) -> Reason | None:
+    try:
+        check_content(statement, kind)
+    except VerificationError as error:
+        return error.reason
+    return None
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_sensor_signs_readings_and_nothing_else(kind: str) -> None:
+    """Its packs are taken; a finding under its key is refused for what it is."""
+    assert refusal(READING, kind) is None
+    assert refusal(STATED, kind) is Reason.STATEMENT_CONTENT_TYPE
+
+
+def test_an_auditor_signs_findings_and_nothing_else() -> None:
+    """A reading under its key is refused for what it is."""
+    assert refusal(STATED, "auditor") is None
+    assert refusal(READING, "auditor") is Reason.STATEMENT_CONTENT_TYPE
+
+
+@pytest.mark.parametrize("role", sorted(ROLES.keys() - {"auditor"}))
+def test_a_reserved_role_signs_nothing_yet(role: str) -> None:
+    """Neither readings nor findings."""
+    assert refusal(READING, role) is refusal(STATED, role) is Reason.STATEMENT_CONTENT_TYPE
+
+
+def test_content_of_the_right_type_is_looked_at() -> None:
+    """A pack that is none, a finding that is none: refused by the check of its own form."""
+    assert refusal(a_statement(CONTENT_SENML, b"\x80"), "air") is Reason.PACK_SHAPE
+    assert refusal(a_statement(CONTENT_FINDING, b"\xa0"), "auditor") is Reason.FINDING_SHAPE
