@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 from pipeline.identity.records import KeyRecord
 from pipeline.log.block import SignedBlock, open_body, parse_signed_block
-from pipeline.log.checkpoint import open_checkpoint
 from pipeline.log.genesis import parse_genesis
 from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.merkle import BlockTree, hash_leaf, inclusion_path_at
 from pipeline.log.multiproof import gap_hashes, prove_leaves
 from pipeline.log.policy import Policy
-from pipeline.log.tiles import CHECKPOINT_PATH, TILE_WIDTH, ReadFile, TileReader, block_path
+from pipeline.log.tiles import TILE_WIDTH, ReadFile, block_path
 from pipeline.verify.equivocation import Equivocation, LogPlace, make_equivocation
 from pipeline.verify.evidence import (
     ADMISSION,
@@ -37,10 +36,11 @@ from pipeline.verify.evidence import (
     remember,
 )
 from pipeline.verify.frames import FrameWriter, Write
+from pipeline.verify.opened_log import open_published
 from pipeline.verify.query import Query
 from pipeline.verify.registry_reader import RegistryReader
 from pipeline.verify.signer import KeyStatus, Path
-from pipeline.wire.errors import MissingError, UnavailableError
+from pipeline.wire.errors import MissingError
 from pipeline.wire.senml import decode_pack, pack_times_us, time_us
 from pipeline.wire.statement import CONTENT_SENML, Statement, StatementParser, shard_of
 
@@ -168,13 +168,8 @@ class Collector:
 
     def __init__(self, read: ReadFile, policy: Policy) -> None:
         self._read = read
-        note = read(CHECKPOINT_PATH)
-        if note is None:
-            raise UnavailableError("log files", "no checkpoint is published yet")
-        self._note = note
-        checkpoint = open_checkpoint(note, policy).checkpoint
-        self._tiles = TileReader(read, checkpoint)
-        self.size = checkpoint.size
+        self._note, opened, self._tiles = open_published(read, policy)
+        self.size = opened.checkpoint.size
         self._genesis = self._tiles.read_entry(0)
         self._shards = parse_genesis(self._genesis).shards
         self._parser = StatementParser()

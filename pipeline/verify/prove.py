@@ -5,12 +5,12 @@ What is made here is checked by whoever verifies it; reading tiles checks them a
 
 from pipeline.log.archive import read_block
 from pipeline.log.block import parse_signed_block
-from pipeline.log.checkpoint import OpenedCheckpoint, open_checkpoint
 from pipeline.log.genesis import parse_genesis
 from pipeline.log.manifest import decode_manifest
 from pipeline.log.merkle import inclusion_path_at
 from pipeline.log.policy import Policy
-from pipeline.log.tiles import CHECKPOINT_PATH, ReadFile, TileReader
+from pipeline.log.tiles import ReadFile
+from pipeline.verify.opened_log import open_published
 from pipeline.verify.point import PointProof, encode_proof
 from pipeline.verify.registry_reader import RegistryReader
 from pipeline.verify.signer import KeyStatus, Path
@@ -36,12 +36,7 @@ class Prover:
 
     def __init__(self, read: ReadFile, policy: Policy) -> None:
         self._read = read
-        note = read(CHECKPOINT_PATH)
-        if note is None:
-            raise UnavailableError("log files", "no checkpoint is published yet")
-        self._note = note
-        self.opened: OpenedCheckpoint = open_checkpoint(note, policy)
-        self._tiles = TileReader(read, self.opened.checkpoint)
+        self._note, self.opened, self._tiles = open_published(read, policy)
         self.size = self.opened.checkpoint.size
         self._registry = RegistryReader(read)
 
