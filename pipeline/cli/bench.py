@@ -1,0 +1,66 @@
+"""`cityproof bench`: ratios, each measured in one run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import AsJson, need
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure ratios, each in one run.")
+
+
+@bench_app.command(epilog="Example: cityproof bench sealing --json")
+def sealing(as_json: AsJson = False) -> None:
+    """Measure what sealing costs beside bare signature checks. Exit 0: the goals are met; 1: not all."""
+    from pipeline.commands.bench.sealing import run
+
+    raise typer.Exit(run(as_json=as_json))
+
+
+@bench_app.command("evidence", epilog="Example: cityproof bench evidence --hours 24 --json")
+def bench_evidence(
+    hours: Annotated[float, typer.Option(min=0.1, help="How long the city has run.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure evidence beside its raw statements and bare signature checks. Exit 0: the goals are met."""
+    from pipeline.commands.bench.evidence import run
+
+    raise typer.Exit(run(hours, as_json=as_json))
+
+
+@bench_app.command(epilog="Example: cityproof bench growth --json")
+def growth(as_json: AsJson = False) -> None:
+    """Measure proofs, blocks and starts from 10^3 to 10^8 blocks. Exit 0: none outgrows log n; 1: one."""
+    from pipeline.commands.bench.growth.run import run
+
+    raise typer.Exit(run(as_json=as_json))
+
+
+@bench_app.command("fsck", epilog="Example: cityproof bench fsck --json")
+def bench_fsck(as_json: AsJson = False) -> None:
+    """Measure what fsck costs beside bare signature checks. Exit 0: the goals are met; 1: not all."""
+    from pipeline.commands.bench.fsck import run
+
+    raise typer.Exit(run(as_json=as_json))
+
+
+@bench_app.command("audit", epilog="Example: cityproof bench audit --json")
+def bench_audit(as_json: AsJson = False) -> None:
+    """Measure how many of an intruder's changes an audit finds, and how soon. Exit 0: all, and no other."""
+    from pipeline.commands.bench.audit import run
+
+    raise typer.Exit(run(as_json=as_json))
+
+
+@bench_app.command("tracing", epilog="Example: cityproof bench tracing --data ../shared/tracing-data")
+def bench_tracing(
+    data: Annotated[Path, typer.Option(help="The folder of field trials.")] = Path("../shared/tracing-data"),
+    full: Annotated[bool, typer.Option(help="Three draws of samplers instead of one.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Trace field trials whose releases are known, and score the answers beside what others reach."""
+    need("numba", "tracing")
+    from pipeline.commands.bench.tracing import run
+
+    raise typer.Exit(run(data, full=full, as_json=as_json))
