@@ -15,7 +15,8 @@ from pipeline.tracing import puffs
 from pipeline.tracing.grid import Grid
 from pipeline.tracing.likelihood import map_rates, without_source
 from pipeline.tracing.problem import Candidate, Floats, Integers, Observations, Settings, Wind
-from pipeline.tracing.zero import subtract_zero
+from pipeline.tracing.receivers import receive
+from pipeline.tracing.zero import subtract_known
 
 CALM_M_S = 0.3  # Where cup and sonic anemometers stop; slower air is taken to move so fast.
 ARRIVAL_S = 60.0  # Air within a longer averaging interval is sampled this often.
@@ -64,6 +65,8 @@ class _Averages:
     """Readings above zero, averaged over blocks; a target is one sensor in one block."""
 
     y: Floats  # (n,) g/m³
+    floor: Floats  # (n,) g/m³: noise of their own, or limits below which they say nothing; 0: none known
+    gain_sd: Floats  # (n,) ln sd of what multiplies them
     sensor: Integers  # (n,)
     at_s: Floats  # (n,)
     first: Integers  # (sensors with data + 1,)
@@ -82,7 +85,7 @@ def trace(
     Raises:
         ValueError: No reading starts within that time.
     """
-    above, zeros, spread = subtract_zero(observations, settings.background_g_m3)
+    above, zeros, spread = subtract_known(observations, settings.background_g_m3)
     averages = _average(observations, above, settings, block_length(wind, settings))
     likelihood = _Likelihood(observations, averages, wind, settings, spread)
 
@@ -168,6 +171,8 @@ def _average(observations: Observations, above: Floats, settings: Settings, bloc
     of_sensor, in_block = key // blocks, key % blocks
     return _Averages(
         y=np.asarray(np.bincount(target, weight * value), np.float64),
+        floor=_floor(observations, chosen, target, weight),
+        gain_sd=_mean_of(observations.gain_sd, chosen, target, weight),
         sensor=of_sensor,
         at_s=np.asarray(in_block * length, np.float64),
         first=np.append(np.unique(of_sensor, return_index=True)[1], key.size).astype(np.int64),
@@ -177,6 +182,20 @@ def _average(observations: Observations, above: Floats, settings: Settings, bloc
         reading_target=target[reading].astype(np.int64),
         reading_weight=(weight / pieces)[reading],
     )
+
+
+def _mean_of(values: Floats | None, chosen: NDArray[np.bool_], target: Integers, weight: Floats) -> Floats:
+    """Return (n,) averages of what may not be known."""
+    parts = np.zeros(target.size) if values is None else values[chosen]
+    return np.asarray(np.bincount(target, weight * parts), np.float64)
+
+
+def _floor(observations: Observations, chosen: NDArray[np.bool_], target: Integers, weight: Floats) -> Floats:
+    """Return (n,) what averages vary by on their own: noise averages out, a detection limit does not."""
+    variance = None if observations.sd_g_m3 is None else observations.sd_g_m3**2
+    limit = None if observations.limit_g_m3 is None else np.nan_to_num(observations.limit_g_m3)
+    noise = _mean_of(variance, chosen, target, weight) / np.bincount(target)
+    return np.asarray(np.hypot(np.sqrt(noise), _mean_of(limit, chosen, target, weight)), np.float64)
 
 
 SUN, CLOUD, CLEAR_NIGHT = range(3)
@@ -200,6 +219,8 @@ def weather_rows(wind: Wind, settings: Settings, weather: int) -> Floats:
     measured = np.isfinite(wind.ustar_m_s) & np.isfinite(wind.obukhov_m)
     pasquill = _PASQUILL[weather][np.searchsorted(_PASQUILL_BELOW_M_S, mean, side="right")]
     rows[:, puffs.SPEED] = speed
+    if wind.stability is not None:
+        pasquill = np.where(np.isfinite(wind.stability), np.nan_to_num(wind.stability), pasquill)
     rows[:, puffs.CLASS] = np.where(measured, puffs.MEASURED, pasquill)
     rows[:, puffs.USTAR] = wind.ustar_m_s
     rows[:, puffs.OBUKHOV] = wind.obukhov_m
@@ -221,8 +242,12 @@ class _Likelihood:
         settings: Settings,
         spread_g_m3: float,
     ) -> None:
-        self._sensors_m, self._averages, self._settings = observations.sensors_m, averages, settings
-        self._floor = spread_g_m3
+        self._averages, self._settings = averages, settings
+        self._floor = np.maximum(averages.floor, spread_g_m3)
+        self._receivers = receive(
+            observations.sensors_m, observations.ends_m, averages.sensor, averages.first_reading,
+            averages.reading_target, averages.reading_weight,
+        )  # fmt: skip
         # One reading of each sensor at most: nothing can be told from how it changes with time.
         self._steady = averages.first.size == averages.y.size + 1
         self._first = np.array([0, averages.y.size]) if self._steady else averages.first
@@ -257,7 +282,7 @@ class _Likelihood:
         # For each weather: how well each direction explained the places asked for last; -inf: left out.
         self._nodes = [np.zeros(self._turned.size) for _ in WEATHERS]
         west, south, east, north = settings.bounds_m
-        x, y = self._sensors_m[:, 0], self._sensors_m[:, 1]
+        x, y = self._receivers.points_m[:, 0], self._receivers.points_m[:, 1]
         far = np.hypot(np.maximum(x - west, east - x), np.maximum(y - south, north - y)).max()
         rings = math.ceil(math.log(max(far, 10.0) / puffs.NEAREST_M) / settings.ring_ln) + 1
         self._rings_m = puffs.NEAREST_M * np.exp(settings.ring_ln * np.arange(rings))
@@ -265,16 +290,17 @@ class _Likelihood:
 
     def _field(self, wind: Wind, rows: Floats) -> NDArray[np.float32]:
         """Return (n, rings, spokes) couplings around the sensors, in 1/(g/s)."""
-        averages, settings = self._averages, self._settings
+        averages, settings, receivers = self._averages, self._settings, self._receivers
         towards = np.radians(wind.from_deg + 180.0)
         low, high = settings.source_height_m
         field: NDArray[np.float32] = puffs.couple(
-            averages.arrivals_s, averages.first_reading, averages.reading_sensor, averages.reading_target,
-            averages.reading_weight, self._sensors_m[:, 2].copy(), wind.start_s, np.sin(towards),
+            averages.arrivals_s, receivers.first_reading, receivers.reading_point, receivers.reading_row,
+            receivers.reading_weight, receivers.points_m[:, 2].copy(), wind.start_s, np.sin(towards),
             np.cos(towards), rows, low + (np.arange(4) + 0.5) / 4.0 * (high - low), self._rings_m,
-            round(360.0 / settings.spoke_deg), settings.puff_step, averages.y.size,
+            round(360.0 / settings.spoke_deg), settings.puff_step, receivers.rows,
         )  # fmt: skip
-        field /= np.float32(self._floor)
+        count = np.diff(receivers.first_row, append=receivers.rows)
+        field /= np.repeat(self._floor, count)[:, None, None].astype(np.float32)
         return field
 
     def without_source(self) -> float:
@@ -290,27 +316,30 @@ class _Likelihood:
 
     def at(self, x_m: Floats, y_m: Floats, step_m: float = 0.0) -> Floats:
         """Return (cells, rates) ln of likelihood times prior of rate, all else integrated out."""
-        averages = self._averages
-        sensors = self._sensors_m
-        away = np.hypot(x_m - sensors[:, :1], y_m - sensors[:, 1:2])[averages.sensor]
+        averages, receivers = self._averages, self._receivers
+        points = receivers.points_m
+        away = receivers.nearest(np.hypot(x_m - points[:, :1], y_m - points[:, 1:2]))
         away = np.maximum(away, max(puffs.NEAREST_M, 0.5 * step_m))
         apart = np.log(away) if self._steady else np.empty((0, 0))
         # A source somewhere in a wide cell: its bearing, too, is off by chance.
         chance = np.hypot(self._by_chance, step_m / math.sqrt(12.0) / away).astype(np.float32)
         result = np.full((x_m.size, self.rates.size), -np.inf)
         out = np.empty_like(result)
-        here, before, after = (np.empty((averages.y.size, x_m.size), np.float32) for _ in range(3))
+        rooms = [np.empty((receivers.rows, x_m.size), np.float32) for _ in range(3)]
+        gain_sd = averages.gain_sd[:, None].astype(np.float32)
         beside = 0.5 * math.radians(self._settings.swing_deg)
-        place = (averages.sensor, self._sensors_m, x_m, y_m, self._rings_m)
+        place = (receivers.point, points, x_m, y_m, self._rings_m)
         for field, nodes in zip(self._fields, self._nodes, strict=True):
             for node in np.flatnonzero(np.isfinite(nodes)):
                 turned = self._turned[node]
-                puffs.look_up(field, *place, turned, here)
-                puffs.look_up(field, *place, turned - beside, before)
-                puffs.look_up(field, *place, turned + beside, after)
+                for room, turn in zip(rooms, (turned, turned - beside, turned + beside), strict=True):
+                    puffs.look_up(field, *place, turn, room)
+                here, before, after = (receivers.total(room) for room in rooms)
                 after -= before
                 np.abs(after, out=after)
                 after *= chance / np.float32(2.0 * beside)
+                if averages.gain_sd.any():
+                    np.hypot(after, here * gain_sd, out=after)
                 map_rates(
                     here, after, self._z, self._y, self._first, averages.at_s, apart, self._memory,
                     self._parameters, self.rates, RATE_DROP, out,

@@ -1,6 +1,6 @@
 """What a trace is asked: readings, wind, where to look, and the priors, which are the same for all data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,26 @@ class Observations:
     start_s: Floats  # (r,) when each averaging interval begins
     interval_s: Floats  # (r,)
     value_g_m3: Floats  # (r,)
+    ends_m: Floats | None = None  # (s, 3) where a beam ends, nan: a point; None: all are points
+    sd_g_m3: Floats | None = None  # (r,) of each reading's own noise
+    limit_g_m3: Floats | None = (
+        None  # (r,) the reading is below this, or says no more than this; nan: it is not
+    )
+    gain_sd: Floats | None = None  # (r,) ln sd of what multiplies the reading, beside the model's error
+    above_zero: tuple[bool, ...] | None = None  # (s,) its readings have no background in them
+
+    def select(self, rows: NDArray[np.bool_]) -> "Observations":
+        """Return some of the readings, of the same sensors."""
+        return replace(
+            self,
+            sensor=self.sensor[rows],
+            start_s=self.start_s[rows],
+            interval_s=self.interval_s[rows],
+            value_g_m3=self.value_g_m3[rows],
+            sd_g_m3=None if self.sd_g_m3 is None else self.sd_g_m3[rows],
+            limit_g_m3=None if self.limit_g_m3 is None else self.limit_g_m3[rows],
+            gain_sd=None if self.gain_sd is None else self.gain_sd[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +53,7 @@ class Wind:
     sigma_v_m_s: Floats  # (n,) nan: not measured
     roughness_m: Floats  # (n,) nan: not measured
     height_m: Floats  # (n,) of the anemometer
+    stability: Floats | None = None  # (n,) Pasquill's class, A: 0 ... F: 5; nan: not known
 
 
 @dataclass(frozen=True, slots=True)
