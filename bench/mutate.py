@@ -26,6 +26,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import groupby
@@ -35,6 +36,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Protocol, TypeAlias
 
 import hypothesis
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 # What fails need not be made small: shrinking would take most of the time.
@@ -50,7 +52,7 @@ LATELY = 30  # Mutants.
 EXPLAINED = Path("docs/mutation.md")
 PRELOADED = ("cbor2", "nacl.bindings", "pydantic")  # Once here, so that no mutant has to.
 MEMORY_MAX = 2 << 30
-TIMEOUT_S = 300  # A mutant that loops is ended sooner, by its processor time.
+IDLE_MAX_S = 60  # A mutant that waits for ever; one that loops is ended by its processor time.
 COLLECTING_MAX_S = 20
 RUNNING = mmap.mmap(-1, 4)  # Shared with forked processes: which of its tests one is running.
 PLAIN_DECORATORS = {"property", "classmethod", "staticmethod"}  # Behind others the function is out of reach.
@@ -156,6 +158,12 @@ def _mutable(tree: ast.Module) -> Iterator[ast.AST]:
 def _untested(node: ast.AST) -> Iterator[ast.AST]:
     """Yield parts of a node that no test is asked to pin: types, decorators, docstrings, texts for people."""
     match node:
+        case ast.ClassDef(name="Reason", body=members):  # A published code, and what it means.
+            yield from (
+                m.value.elts[1]
+                for m in members
+                if isinstance(m, ast.Assign) and isinstance(m.value, ast.Tuple)
+            )
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             yield from node.decorator_list
             if not isinstance(node, ast.ClassDef) and node.returns:
@@ -167,11 +175,17 @@ def _untested(node: ast.AST) -> Iterator[ast.AST]:
         case (
             ast.Call(func=ast.Name(id="UnavailableError" | "InputError"), args=details)
             | ast.Call(func=ast.Name(id="VerificationError"), args=[_, *details])
+            | ast.Call(func=ast.Name(id="Finding"), args=[_, _, *details])
+            | ast.Call(func=ast.Name(id="Report"), args=[_, _, _, *details])
+            | ast.Call(func=ast.Name(id="Quantity"), args=[_, _, _, _, *details])
         ):
             yield from details
         case (
             ast.Raise(exc=ast.Call(args=[ast.Constant(value=str()) | ast.JoinedStr() as problem]))
-            | ast.Assign(targets=[ast.Name(id="problem")], value=ast.JoinedStr() as problem)
+            | ast.Assign(
+                targets=[ast.Name(id="problem" | "detail" | "remedy")],
+                value=ast.Constant() | ast.JoinedStr() as problem,
+            )
         ):
             yield problem
         case ast.Call(func=ast.Name(id="cast"), args=[target, *_]):
@@ -516,15 +530,28 @@ def passes(attempt: Callable[[], int]) -> bool:
             status = attempt()
         finally:
             os._exit(min(status, 1))
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status == 0
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)  # A mutant that waits for ever is noticed.
+    used_s, idle_s = 0.0, 0
+    while idle_s < IDLE_MAX_S:
+        look_s = time.monotonic() + 1
+        while time.monotonic() < look_s:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return status == 0
+            time.sleep(0.002)
+        before_s, used_s = used_s, _processor_time_s(child)
+        idle_s = 0 if used_s > before_s else idle_s + 1
+    os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return False
+
+
+def _processor_time_s(pid: int) -> float:
+    """Return what a process and those that it started have used: a busy machine only slows it."""
+    used_s = 0.0
+    for process in (main := psutil.Process(pid), *main.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            used_s += sum(process.cpu_times()[:4])  # In the program and the kernel, and so of ended children.
+    return used_s
 
 
 def import_and_test(mutant: Mutant, names: Sequence[str], times_s: Mapping[str, float]) -> int:

@@ -50,3 +50,14 @@ def test_how_quantities_are_shown() -> None:
         "speed": ("km/h", 3.6),
     }
     assert [quantity.name for quantity in QUANTITIES.values() if quantity.boolean] == ["door"]
+
+
+def test_no_unit_is_shown_but_that_of_the_value_shown() -> None:
+    """Where the factor is 1 the shown unit is the signed one, in print; counts and states have none."""
+    print_of = {
+        "ug/m3": "µg/m³", "m3/s": "m³/s", "m/s2": "m/s²", "mg/l": "mg/L", "l/s": "L/s", "Cel": "°C",
+        "deg": "°", "lon": "°", "lat": "°", "%RH": "%", "%EL": "%", "pH": "", "count": "", "/": "",
+    }  # fmt: skip
+    for quantity in QUANTITIES.values():
+        if quantity.shown_factor == 1:
+            assert quantity.shown_unit == print_of.get(quantity.unit, quantity.unit), quantity.name
