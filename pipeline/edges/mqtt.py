@@ -1,24 +1,39 @@
-"""MQTT edge: the only module of the pipeline that imports paho.
+"""MQTT edge: sessions at QoS 1 on the event loop, for who receives and for who sends.
 
-paho is driven by the event loop, without its thread: under load the two would take the interpreter from one
-another for milliseconds at every packet. Every connection is a new client of one id, and a new generation:
-what an earlier one left open is dropped.
+Every connection is of one client id and a new generation: what an earlier one left open is dropped. The
+client is our own (docs/decisions/mqtt.md): what is received is acknowledged only when its effects are
+durable, many messages by one write.
 """
 
 import asyncio
 import math
+import os
 import random
-import select
-import socket
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-
+from pipeline.edges.mqtt_packets import (
+    CONNACK,
+    CONNECT_REFUSALS,
+    DISCONNECT,
+    MESSAGE_IDS,
+    PINGREQ,
+    PUBACK,
+    PUBLISH,
+    REFUSED_SUBSCRIPTION,
+    SUBACK,
+    MalformedError,
+    Packet,
+    PacketReader,
+    Published,
+    connect_packet,
+    parse_publish,
+    puback_packet,
+    publish_packet,
+    subscribe_packet,
+)
 from pipeline.ports import Delivery
 from pipeline.wire.errors import UnavailableError
 
@@ -28,7 +43,7 @@ CONNECT_TIMEOUT_S = 5.0
 OPEN_TIMEOUT_S = 10.0
 RETRY_FIRST_S = 0.2
 RETRY_MAX_S = 10.0
-READ_AT_ONCE = 64  # Packets, before others on the loop have their turn.
+CLOSE_TIMEOUT_S = 1.0
 QUEUE_MAX = 8192  # Messages received and not yet taken; twice the broker's in-flight window or more.
 QUEUE_BYTES_MAX = 32 * 1024 * 1024
 IN_FLIGHT_MAX = 64
@@ -53,30 +68,128 @@ class Address:
     client_id: str
 
 
+class _Connection(asyncio.Protocol):
+    """One connection: greets, subscribes, hands on what is received, until it ends."""
+
+    def __init__(self, session: "_Session") -> None:
+        self._session = session
+        self._loop = asyncio.get_running_loop()
+        self._reader = PacketReader()
+        self._transport: asyncio.Transport | None = None
+        self._sent_at_s = self._heard_at_s = self._loop.time()
+        self._asked_at_s = math.inf  # When the first ping since anything was heard was sent.
+        self._lost = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.problem = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        assert isinstance(transport, asyncio.Transport), "MQTT is spoken over streams"
+        self._transport = transport
+        session = self._session
+        self.send(
+            connect_packet(session.address.client_id, session.keepalive_s, persistent=session.persistent)
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Act on the packets that are whole now."""
+        self._heard_at_s, self._asked_at_s = self._loop.time(), math.inf
+        try:
+            for packet in self._reader.feed(data):
+                if packet.head & 0xF0 == PUBLISH:
+                    if self._session.on_message is not None:
+                        self._session.on_message(parse_publish(packet))
+                else:
+                    self._take(packet)
+        except MalformedError as error:
+            self.end(f"it does not speak MQTT: {error}")
+
+    def _take(self, packet: Packet) -> None:
+        head, content = packet.head & 0xF0, packet.data[packet.start : packet.end]
+        if head == PUBACK and self._session.on_answered is not None:
+            self._session.on_answered(int.from_bytes(content[:2]))
+        elif head == CONNACK:
+            if code := int.from_bytes(content[1:2]):
+                self.end(f"it refuses the connection: {CONNECT_REFUSALS.get(code, f'code {code}')}")
+            elif self._session.topics:
+                self.send(subscribe_packet(self._session.topics))
+            else:
+                self._session.begin(self)
+        elif head == SUBACK:
+            if any(code >= REFUSED_SUBSCRIPTION for code in content[2:]):
+                self.end("it refuses a subscription")
+            else:
+                self._session.begin(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that it is over."""
+        self._lost.set()
+        self.end(f"the connection ended: {exc or 'the broker closed it'}")
+
+    def send(self, packet: bytes) -> None:
+        """Send, in the order of the calls."""
+        if self._transport is not None:
+            self._sent_at_s = self._loop.time()
+            self._transport.write(packet)
+
+    async def live(self) -> None:
+        """Keep the connection alive until it ends; a broker that is silent for too long ends it."""
+        keepalive_s = self._session.keepalive_s
+        while not self.ended.is_set():
+            now_s = self._loop.time()
+            if now_s - self._asked_at_s > keepalive_s:
+                self.end("it does not answer")
+            elif now_s - min(self._sent_at_s, self._heard_at_s) > keepalive_s / 2:
+                self._asked_at_s = min(self._asked_at_s, now_s)
+                self.send(PINGREQ)
+            try:
+                async with asyncio.timeout(KEEPALIVE_LOOK_S):
+                    await self.ended.wait()
+            except TimeoutError:
+                continue
+
+    def end(self, problem: str) -> None:
+        """Say why the connection is of no use any more; the first reason stays."""
+        if not self.ended.is_set():
+            self.problem = problem
+            self.ended.set()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._transport is None:
+            return
+        if not self._lost.is_set():
+            self._transport.write(DISCONNECT)
+            self._transport.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._lost.wait()
+        except TimeoutError:
+            self._transport.abort()  # Nobody reads what is still to be sent.
+
+
 class _Session:
     """Connects, and connects again with exponential back-off and jitter, for as long as it is open.
 
     Attributes:
         generation: Which connection this is, from 1; it rises with each.
-        client: paho's client of a connection that is ready, else None.
+        connection: The connection, where it is ready.
         problem: Why there is no connection, for people.
     """
 
     def __init__(
         self, address: Address, topics: Sequence[str], *, persistent: bool, keepalive_s: int
     ) -> None:
-        self._address = address
-        self._topics = topics
-        self._persistent = persistent
-        self._keepalive_s = keepalive_s
-        self._loop = asyncio.get_running_loop()
-        self._ended = asyncio.Event()
+        self.address = address
+        self.topics = topics
+        self.persistent = persistent
+        self.keepalive_s = keepalive_s
         self.generation = 0
-        self.client: Client | None = None
+        self.connection: _Connection | None = None
         self.ready = asyncio.Event()
         self.problem = "not connected yet"
-        self.on_message: Callable[[MQTTMessage], None] | None = None
-        self.on_published: Callable[[int], None] | None = None
+        self.on_message: Callable[[Published], None] | None = None
+        self.on_answered: Callable[[int], None] | None = None
         self.on_ended: Callable[[], None] | None = None
 
     @asynccontextmanager
@@ -92,140 +205,55 @@ class _Session:
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await self.ready.wait()
             except TimeoutError:
-                where = f"MQTT broker {self._address.host}:{self._address.port}"
+                where = f"MQTT broker {self.address.host}:{self.address.port}"
                 raise UnavailableError(where, self.problem) from None
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def begin(self, connection: _Connection) -> None:
+        """Take up a connection that is ready."""
+        self.connection = connection
+        self.problem = ""
+        self.ready.set()
+
     def restart(self) -> None:
         """Give this connection up for a new one: the broker sends what was not acknowledged again."""
-        if self.client is not None:
-            self.client.disconnect()
+        if self.connection is not None:
+            self.connection.end("begun again")
 
     async def _run(self) -> None:
         attempt = 0
         while True:
             self.generation += 1
-            self._ended.clear()
+            connection = _Connection(self)
             try:
-                await self._converse(self._new_client())
+                await self._converse(connection)
             finally:
                 attempt = 0 if self.ready.is_set() else attempt + 1
                 self.ready.clear()
-                self.client = None
+                self.connection = None
                 if self.on_ended is not None:
                     self.on_ended()
+                await connection.close()
             await asyncio.sleep(backoff_s(attempt))
 
-    async def _converse(self, client: Client) -> None:
-        """Connect, and carry bytes both ways until the connection ends."""
-        connecting = asyncio.ensure_future(
-            asyncio.to_thread(client.connect, self._address.host, self._address.port, self._keepalive_s)
-        )
+    async def _converse(self, connection: _Connection) -> None:
+        """Connect, and stay until the connection ends."""
+        loop, address = asyncio.get_running_loop(), self.address
         try:
-            await asyncio.wait([connecting])
-            if error := connecting.exception():
-                self.problem = f"it cannot be reached: {error}"
-                return
-            self._attach(client)
-            while not self._ended.is_set():
-                client.loop_misc()  # Sends the pings.
-                try:
-                    async with asyncio.timeout(KEEPALIVE_LOOK_S):
-                        await self._ended.wait()
-                except TimeoutError:
-                    continue
-        finally:
-            await asyncio.wait([connecting])  # A thread cannot be cancelled; it ends within its time limit.
-            client.disconnect()
-            client.loop_write()
-            if (connection := client.socket()) is not None:
-                self._detach(connection)
-                connection.close()
-
-    def _attach(self, client: Client) -> None:
-        """Let the event loop drive paho."""
-        connection = client.socket()
-        assert isinstance(connection, socket.socket), "paho has just connected it"
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        readable = select.poll()
-        readable.register(connection, select.POLLIN)
-
-        def read() -> None:
-            for _ in range(READ_AT_ONCE):
-                if client.loop_read() != MQTT_ERR_SUCCESS or client.socket() is None or not readable.poll(0):
-                    return
-
-        def want_write(*_: object) -> None:
-            self._loop.add_writer(connection, client.loop_write)
-
-        def want_no_write(*_: object) -> None:
-            self._loop.remove_writer(connection)
-
-        client.on_socket_register_write = want_write
-        client.on_socket_unregister_write = want_no_write
-        client.on_socket_close = lambda *_: self._detach(connection)
-        self._loop.add_reader(connection, read)
-
-    def _detach(self, connection: Any) -> None:
-        self._loop.remove_reader(connection)
-        self._loop.remove_writer(connection)
-
-    def _new_client(self) -> Client:
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._address.client_id,
-            clean_session=not self._persistent,
-            protocol=MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,  # Its own retry has no jitter, and mixes the generations up.
-            manual_ack=True,
-        )
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(IN_FLIGHT_MAX)
-
-        def connected(_client: Client, _data: object, _flags: object, code: Any, _properties: object) -> None:
-            if code.is_failure:
-                self._end(f"it refuses the connection: {code}")
-            elif self._topics:
-                client.subscribe([(topic, 1) for topic in self._topics])
-            else:
-                self._begin(client)
-
-        def subscribed(_client: Client, _data: object, _id: int, codes: Any, _properties: object) -> None:
-            if any(code.is_failure for code in codes):
-                self._end("it refuses a subscription")
-            else:
-                self._begin(client)
-
-        def message(_client: Client, _data: object, received: MQTTMessage) -> None:
-            if self.on_message is not None:
-                self.on_message(received)
-
-        def published(_client: Client, _data: object, message_id: int, *_: object) -> None:
-            if self.on_published is not None:
-                self.on_published(message_id)
-
-        def disconnected(_client: Client, _data: object, _flags: object, code: Any, *_: object) -> None:
-            self._end(f"the connection ended: {code}")
-
-        client.on_connect = connected
-        client.on_subscribe = subscribed
-        client.on_message = message
-        client.on_publish = published
-        client.on_disconnect = disconnected
-        return client
-
-    def _begin(self, client: Client) -> None:
-        self.client = client
-        self.problem = ""
-        self.ready.set()
-
-    def _end(self, problem: str) -> None:
-        if not self._ended.is_set():
-            self.problem = problem
-            self._ended.set()
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await loop.create_connection(lambda: connection, address.host, address.port)
+        except TimeoutError:
+            self.problem = f"it cannot be reached within {CONNECT_TIMEOUT_S:g} s"
+            return
+        except OSError as error:
+            known = error.errno is not None and error.errno > 0
+            self.problem = f"it cannot be reached: {os.strerror(error.errno or 0) if known else error}"
+            return
+        await connection.live()
+        self.problem = connection.problem
 
 
 class MqttInbox:
@@ -291,29 +319,32 @@ class MqttInbox:
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge messages whose effects are durable; those of an earlier connection are dropped."""
-        client, generation = self._session.client, self._session.generation
-        if client is not None:
-            for delivery in deliveries:
-                if delivery.generation == generation and delivery.message_id:
-                    client.ack(delivery.message_id, 1)
+        connection, generation = self._session.connection, self._session.generation
+        if connection is not None:
+            answers = [
+                puback_packet(delivery.message_id)
+                for delivery in deliveries
+                if delivery.generation == generation and delivery.message_id
+            ]
+            if answers:
+                connection.send(b"".join(answers))
         if self._overflowed and not self._queue:
             self._overflowed = False
             self._session.restart()
 
-    def _receive(self, message: MQTTMessage) -> None:
+    def _receive(self, message: Published) -> None:
         """Queue a message, or leave it to the broker."""
-        payload = bytes(message.payload)
+        payload = message.payload
         too_large = self._queue and self._queue_bytes + len(payload) > QUEUE_BYTES_MAX
         if too_large or len(self._queue) >= self._queue_max:
             self._overflowed = True
             self.put_back += 1
             return
         try:
-            topic = message.topic
+            topic = message.topic.decode()
         except UnicodeDecodeError:
             topic = ""  # No name of ours: refused downstream, its bytes kept.
-        message_id = message.mid if message.qos else 0
-        self._queue.append(Delivery(topic, payload, message_id, self._session.generation))
+        self._queue.append(Delivery(topic, payload, message.message_id, self._session.generation))
         self._queue_bytes += len(payload)
         self._arrived.set()
 
@@ -325,7 +356,8 @@ class MqttPublisher:
         self._session = session
         self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._unanswered: dict[int, asyncio.Future[bool]] = {}  # By message id of the present connection.
-        session.on_published = self._answered
+        self._message_id = 0
+        session.on_answered = self._answered
         session.on_ended = self._give_up
 
     @classmethod
@@ -357,20 +389,19 @@ class MqttPublisher:
 
     async def _publish_once(self, topic: str, payload: bytes) -> bool:
         """Send a message and tell whether it was acknowledged before its connection ended."""
-        client = self._session.client
-        if client is None:
+        connection = self._session.connection
+        if connection is None:
             return False
-        sent = client.publish(topic, payload, qos=1)
-        if sent.rc != MQTT_ERR_SUCCESS:
-            await asyncio.sleep(0)  # The connection has just ended.
-            return False
+        self._message_id = self._message_id % MESSAGE_IDS + 1
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._unanswered[sent.mid] = answer
+        message_id = self._message_id
+        self._unanswered[message_id] = answer
+        connection.send(publish_packet(topic, message_id, payload))
         try:
             return await answer
         finally:
-            if self._unanswered.get(sent.mid) is answer:
-                del self._unanswered[sent.mid]
+            if self._unanswered.get(message_id) is answer:
+                del self._unanswered[message_id]
 
     def _answered(self, message_id: int) -> None:
         answer = self._unanswered.get(message_id)
