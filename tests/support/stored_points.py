@@ -17,6 +17,7 @@ class MemoryStore:
 
     points: dict[tuple[str, PointPlace], StoredValue] = field(default_factory=dict)
     looks: int = 0
+    scans: int = 0
 
     @property
     def find(self) -> FindStored:
@@ -35,10 +36,14 @@ class MemoryStore:
         return sum(value.ref < ref for value in self.points.values())
 
     def scan(self) -> Iterator[StoredPoint]:
+        self.scans += 1
+        return self._all()
+
+    def _all(self) -> Iterator[StoredPoint]:
         return (StoredPoint(place, value, kind) for (kind, place), value in list(self.points.items()))
 
     def beyond(self, ref: int, limit: int) -> list[StoredPoint]:
-        return [point for point in self.scan() if point.value.ref >= ref][:limit]
+        return [point for point in self._all() if point.value.ref >= ref][:limit]
 
     def writers(self) -> list[str]:
         return ["user root", "group adm\n"]

@@ -1,7 +1,7 @@
 """Comparing a store with the log: what was altered, deleted or put there fails, and nothing else."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.log.checkpoint import open_checkpoint
 from pipeline.log.tiles import TileReader
-from pipeline.verify.audit import PointFinding, PointPlace, StoreAudit, StoredValue
+from pipeline.verify import audit as audit_module
+from pipeline.verify.audit import PointFinding, PointPlace, StoreAudit, StoredPoint, StoredValue
 from pipeline.wire.errors import UnavailableError, VerificationError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import Record, encode_pack
@@ -179,3 +180,111 @@ def test_a_damaged_log_accuses_no_store() -> None:
     tiles = TileReader(gone, open_checkpoint(files["checkpoint"], POLICY).checkpoint)
     with pytest.raises(UnavailableError):
         list(StoreAudit(gone, tiles, lambda _places: {}).run())
+
+
+# While the store is being written
+
+
+class Growing:
+    """A log of one device, two statements of two records an entry, and a store that is being written."""
+
+    def __init__(self, entries: int) -> None:
+        self.log = ForgedLog()
+        device = device_in(1)
+        self.signed: dict[int, Store] = {}
+        for entry in range(1, entries + 1):
+            raws = [device.read(records=2), device.read(records=2)]
+            self.log.add(1, raws)
+            self.signed[entry] = {
+                place: StoredValue(value, entry * LEAVES_PER_ENTRY + leaf)
+                for leaf, raw in enumerate(raws, 1)
+                for place, value in signed(device, raw)
+            }
+        self.log.publish()
+        self.store: Store = {}
+        self.looks = 0
+        self.read_bodies: list[str] = []
+
+    def audit(self, settled: int | None, *writes: Callable[[], None]) -> StoreAudit:
+        """An audit; before its nth look into the store the nth write happens."""
+
+        def find(places: Sequence[PointPlace]) -> Mapping[PointPlace, StoredValue]:
+            if self.looks < len(writes):
+                writes[self.looks]()
+            self.looks += 1
+            return {place: self.store[place] for place in places if place in self.store}
+
+        checkpoint = open_checkpoint(self.log.files["checkpoint"], POLICY).checkpoint
+        return StoreAudit(self._read, TileReader(self._read, checkpoint), find, settled)
+
+    def _read(self, path: str) -> bytes | None:
+        if path.startswith("block/"):
+            self.read_bodies.append(path)
+        return self.log.files.get(path)
+
+
+def test_what_is_not_there_at_first_is_looked_for_again() -> None:
+    """It is missing, once, if it is not there behind something later, or only as it was before."""
+    growing = Growing(3)
+    right, gone, put_back, corrected = growing.signed[1]
+    first, _, *last = growing.signed[2]  # Whose second statement nobody has written yet.
+
+    def write() -> None:
+        growing.store |= growing.signed[1] | growing.signed[2]
+        for place in (gone, *last):
+            del growing.store[place]
+        growing.store[put_back] = StoredValue(1.0, 5)
+        growing.store[corrected] = StoredValue(1.0, 3 * LEAVES_PER_ENTRY + 1)
+
+    def write_on() -> None:
+        growing.store |= growing.signed[3]
+
+    audit = growing.audit(0, lambda: None, write, lambda: None, write_on)
+    findings = list(audit.run())
+    assert [(finding.place, finding.reason) for finding in findings] == [
+        (gone, Reason.POINT_MISSING),
+        (put_back, Reason.POINT_MISSING),
+        *((place, Reason.POINT_MISSING) for place in last),
+    ]
+    assert {right, first} < growing.store.keys()
+    assert audit.matched == 1 + 2 + 4
+    assert audit.settled == 3 * LEAVES_PER_ENTRY + 2
+
+
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a store that lacks more than that, some is told at once, and the rest by a later audit."""
+    monkeypatch.setattr(audit_module, "WAITING_MAX", 3)
+    growing = Growing(2)
+    growing.store |= growing.signed[2]
+    assert [finding.place for finding in growing.audit(0).run()] == list(growing.signed[1])[:3]
+
+
+# Through the store
+
+
+def stored(place: PointPlace, value: StoredValue) -> StoredPoint:
+    """A point of a device that nobody has enrolled: its kind is not known."""
+    return StoredPoint(place, value, "")
+
+
+def test_points_of_the_first_entry_and_behind_the_last_are_no_surprise() -> None:
+    """A record of entry 1 stands for its point; what names an entry behind the checkpoint is left alone."""
+    growing = Growing(2)
+    places = [*growing.signed[1].items(), *growing.signed[2].items()]
+    audit = growing.audit(None)
+    behind = 3 * LEAVES_PER_ENTRY
+    ahead = StoredValue(1.0, behind)
+    assert list(audit.check_stored([*(stored(*each) for each in places), stored(places[0][0], ahead)])) == []
+    for ref in (behind - 1, LEAVES_PER_ENTRY - 1, 0, -1):
+        (finding,) = audit.check_stored([stored(places[0][0], StoredValue(1.0, ref))])
+        assert finding == PointFinding(places[0][0], Reason.POINT_UNEXPECTED, None, 1.0, ref)
+
+
+def test_entries_are_read_once_while_they_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was not asked for the longest is forgotten first."""
+    monkeypatch.setattr(audit_module, "RECENT_ENTRIES", 2)
+    growing = Growing(3)
+    points = {entry: stored(*next(iter(growing.signed[entry].items()))) for entry in (1, 2, 3)}
+    audit = growing.audit(None)
+    assert list(audit.check_stored(points[entry] for entry in (1, 1, 2, 1, 3, 1, 3, 2))) == []
+    assert growing.read_bodies == ["block/1/000", "block/1/001", "block/1/002", "block/1/001"]

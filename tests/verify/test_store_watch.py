@@ -12,7 +12,7 @@ from pipeline.log.tiles import TileReader
 from pipeline.verify import store_watch
 from pipeline.verify.audit import PointPlace, StoreAudit, StoredValue
 from pipeline.verify.store_watch import StoreWatch
-from pipeline.wire.finding import Finding, decode_finding, encode_finding
+from pipeline.wire.finding import COUNTER_MAX, Finding, decode_finding, encode_finding
 from tests.support.city import NOW_MS, POLICY, ForgedLog, device_in, enrol
 from tests.support.stored_points import LEAVES_PER_ENTRY, MemoryStore, project
 
@@ -279,3 +279,50 @@ def test_an_invention_behind_the_log_is_told_after_that_time() -> None:
     assert watched.sweep() == []
     watched.grow(1, watched.now_ms // 1000 + PATIENCE_S + 2)
     assert told(watched.sweep()) == {("point_unexpected", place)}
+
+
+def test_a_finding_says_what_the_store_says() -> None:
+    """Nothing, a number, or in words what is none; and the leaf that it names, where a finding can name it."""
+    watched = Watched()
+    watched.sweep()
+    (kind, place), value = next(iter(watched.store.points.items()))
+    lies = [(1.5, value.ref), (float("nan"), value.ref), (2.5, 5), (2.5, -1), (None, None)]
+    told_of: list[Any] = []
+    for number, ref in lies:
+        if number is None:
+            del watched.store.points[kind, place]
+        else:
+            watched.store.points[kind, place] = StoredValue(number, ref or 0)
+        told_of.append({(each.reason.value, each.stored, each.ref) for each in watched.sweep()})
+    leaf = divmod(value.ref, LEAVES_PER_ENTRY)
+    assert told_of == [
+        {("point_altered", 1.5, leaf)},
+        {("point_altered", "nan", leaf)},
+        {("point_missing", 2.5, leaf), ("point_unexpected", 2.5, (0, 5))},
+        {("point_unexpected", 2.5, None)},  # That the right one is missing is known.
+        {("point_missing", None, leaf)},
+    ]
+
+
+@pytest.mark.parametrize(("entry", "named"), [(COUNTER_MAX, True), (COUNTER_MAX + 1, False)])
+def test_a_finding_names_entries_up_to_the_largest_counter(entry: int, named: bool) -> None:
+    """No larger number can be written."""
+    watched = Watched()
+    place = PointPlace("urn:dev:ops:32473-air-0", "station-1", "no2", 1)
+    watched.store.points["air", place] = StoredValue(1.0, entry * LEAVES_PER_ENTRY + 1)
+    watched.sweep()
+    watched.grow(1, watched.now_ms // 1000 + PATIENCE_S + 2)
+    (finding,) = watched.sweep()
+    assert finding.ref == ((entry, 1) if named else None)
+
+
+def test_the_store_is_gone_through_only_if_it_holds_more_than_is_explained() -> None:
+    """A point that names a later leaf is found from the log's side; only one at a place of its own is not."""
+    watched = Watched()
+    key = min(watched.store.points, key=lambda key: watched.store.points[key].ref)
+    watched.store.points[key] = replace(watched.store.points[key], ref=BLOCKS * LEAVES_PER_ENTRY)
+    assert told(watched.sweep()) == {("point_unexpected", key[1])}
+    assert watched.store.scans == 0
+    watched.store.points["air", replace(key[1], quantity="o3")] = StoredValue(1.0, LEAVES_PER_ENTRY)
+    assert len(watched.sweep()) == 1
+    assert watched.store.scans == 1
