@@ -5,10 +5,12 @@ offsets and an append time, which runs backwards only if the bus's own clock doe
 several topics at once, wholly or not at all; opening a writer of the same name again fences the one before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
+
+from pipeline.verify.audit import PointPlace, StoredValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +128,79 @@ class Point:
     ref: int
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One quantity of one subject, as one device measured it."""
+
+    kind: str
+    device: str
+    subject: str
+    quantity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How many points a series has, and from when to when."""
+
+    series: Series
+    points: int
+    first_us: int
+    last_us: int
+
+
 class PointStore(Protocol):
     """A projection of the log: series of points. It may be wiped and built again at any time."""
 
     async def write(self, points: Sequence[Point]) -> None:
         """Store points durably; at one place the point with the larger `ref` stays. Idempotent."""
+        ...
+
+
+class PointReader(Protocol):
+    """Reads a point store, beside whoever writes it. Calls block, and raise UnavailableError."""
+
+    def series(self) -> Sequence[Series]:
+        """Return every series, ordered by device, quantity and subject."""
+        ...
+
+    def find_series(self, device: str, quantity: str) -> Sequence[Series]:
+        """Return the series of a device's quantity: one a subject it has measured."""
+        ...
+
+    def spans(self) -> Sequence[Span]:
+        """Return the span of every series that has points, in the order of `series`."""
+        ...
+
+    def at(self, device: str, quantity: str, time_us: int) -> Point | None:
+        """Return the point at exactly this time; of several subjects' the latest in the log."""
+        ...
+
+    def nearest(self, device: str, quantity: str, time_us: int) -> Sequence[int]:
+        """Return the times of the last point before this time and of the first one after it, if any."""
+        ...
+
+    def range(self, series: Series, first_us: int, last_us: int, limit: int) -> Sequence[Point]:
+        """Return up to `limit` points of a series, in time order, both ends of the range included."""
+        ...
+
+    def find(self, places: Sequence[PointPlace]) -> Mapping[PointPlace, StoredValue]:
+        """Return what is stored at places; those without a point are left out."""
+        ...
+
+    def scan(self) -> Iterator[Point]:
+        """Yield every stored point, by series and time, in bounded memory."""
+        ...
+
+    def count_below(self, ref: int) -> int:
+        """Return how many points have a smaller ref."""
+        ...
+
+    def beyond(self, ref: int, limit: int) -> Sequence[Point]:
+        """Return up to `limit` points with this ref or a larger one."""
+        ...
+
+    def writers(self) -> Sequence[str]:
+        """Return who could have written, for people, as far as that can be known."""
         ...
 
 

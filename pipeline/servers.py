@@ -3,13 +3,14 @@
 import os
 import stat
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 from pipeline.edges.influx import InfluxPoints
+from pipeline.edges.influx_reader import read_influx
 from pipeline.edges.kafka import KafkaBus
 from pipeline.edges.mqtt import MqttInbox, MqttPublisher
 from pipeline.folder import CityFolder
-from pipeline.ports import Inbox, PointStore
+from pipeline.ports import Inbox, PointReader, PointStore
 from pipeline.ports import Publisher as MqttSender
 from pipeline.services import COMPACTED, INBOX_TOPICS, PARTITIONS, Site
 from pipeline.settings import Settings
@@ -44,6 +45,18 @@ async def open_site(settings: Settings, shards: Sequence[int]) -> AsyncGenerator
     )
     async with opened as bus:
         yield Site(folder, bus, inbox, sender, points, shards)
+
+
+@contextmanager
+def read_site_points(settings: Settings) -> Generator[PointReader]:
+    """Open the city's points for reading.
+
+    Raises:
+        InputError: The token cannot be read.
+    """
+    influx = settings.influx
+    with read_influx(influx.url, _read_token(settings), influx.org, influx.bucket) as reader:
+        yield reader
 
 
 def _read_token(settings: Settings) -> str:

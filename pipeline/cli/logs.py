@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import LATEST, AsJson, AuditorToken, Authorities, FolderArgument, Log, Policy
+from pipeline.cli.options import (
+    LATEST,
+    AsJson,
+    AuditorToken,
+    Authorities,
+    Config,
+    FolderArgument,
+    Log,
+    Policy,
+)
 from pipeline.wire.errors import InputError
 
 app = typer.Typer()
@@ -74,18 +83,21 @@ def audit(
         Path | None, typer.Option(help="The auditor's key file; default: keys/auditor.key in the folder.")
     ] = None,
     interval_s: Annotated[float, typer.Option(min=0.1, help="How long it rests between two looks.")] = 2.0,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare every stored point with what its device signed. Exit 0: all agree; 1: some do not."""
     from pipeline.commands.audit import Stating, run, state
+    from pipeline.commands.stores import city_of
 
+    city = city_of(directory, config)
     if broker is None:
         if follow or key is not None:
             raise InputError("--broker", "it is needed to state findings", "Name one: mqtt://HOST:PORT.")
-        raise typer.Exit(run(directory, as_json=as_json))
+        raise typer.Exit(run(city, as_json=as_json))
     import uvloop
 
-    raise typer.Exit(uvloop.run(state(directory, Stating(key, broker, follow, interval_s), as_json=as_json)))
+    raise typer.Exit(uvloop.run(state(city, Stating(key, broker, follow, interval_s), as_json=as_json)))
 
 
 @app.command(epilog="Example: cityproof findings demo/latest --json")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import LATEST, AsJson, AuditorToken, Authorities, Folder, Log, Policy
+from pipeline.cli.options import LATEST, AsJson, AuditorToken, Authorities, Config, Folder, Log, Policy
 
 app = typer.Typer()
 
@@ -51,13 +51,17 @@ def prove(
     policy: Policy = None,
     authorities: Authorities = None,
     auditor_token_file: AuditorToken = None,
+    config: Config = None,
 ) -> None:
     """Carry a stored point away as a file that anyone can verify offline."""
     from pipeline.commands.prove import Question, Trust, run, run_remote
+    from pipeline.commands.stores import city_of
 
     question = Question(device, quantity, at, out)
     trust = Trust(policy, authorities, auditor_token_file)
-    raise typer.Exit(run_remote(url, trust, question) if url else run(directory, trust, question))
+    if url:
+        raise typer.Exit(run_remote(url, trust, question))
+    raise typer.Exit(run(city_of(directory, config), trust, question))
 
 
 Names = list[str] | None
@@ -100,9 +104,11 @@ def export(
 def series(
     directory: Folder = LATEST,
     device: Annotated[str | None, typer.Option(help="Only this device's.")] = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """List what there is: devices, quantities, spans, numbers of points."""
     from pipeline.commands.series import run
+    from pipeline.commands.stores import city_of
 
-    raise typer.Exit(run(directory, device, as_json=as_json))
+    raise typer.Exit(run(city_of(directory, config), device, as_json=as_json))

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Coroutine, Generator, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +12,14 @@ from urllib.parse import urlsplit
 
 from pipeline.commands.findings import describe, phrase
 from pipeline.commands.reading import reader_of
+from pipeline.commands.stores import City
 from pipeline.commands.times import format_time
 from pipeline.commands.verify import load_authorities, load_policy
-from pipeline.edges.permissions import who_may_write
-from pipeline.edges.sqlite_points import PointReader, read_points
-from pipeline.folder import CityFolder
 from pipeline.log.checkpoint import open_checkpoint
 from pipeline.log.tiles import CHECKPOINT_PATH, TileReader
-from pipeline.ports import Point
+from pipeline.ports import Point, PointReader
 from pipeline.verify.audit import (
     LEAVES_PER_ENTRY,
-    FindStored,
     PointFinding,
     PointPlace,
     StoreAudit,
@@ -39,29 +36,14 @@ RECEIPTS_S = 30.0
 MQTT_PORT = 1883
 
 
-class SqliteStore:
+class AuditedPoints:
     """A point store as an auditor reads it."""
 
-    def __init__(self, points: PointReader, path: Path) -> None:
+    def __init__(self, points: PointReader) -> None:
+        self.find = points.find
+        self.count_below = points.count_below
+        self.writers = points.writers
         self._points = points
-        self._path = path
-
-    @property
-    def find(self) -> FindStored:
-        """Return the function that looks places up."""
-        return self._find
-
-    def _find(self, places: Sequence[PointPlace]) -> Mapping[PointPlace, StoredValue]:
-        found: dict[PointPlace, StoredValue] = {}
-        for place in places:
-            stored = self._points.stored(place.device, place.subject, place.quantity, place.time_us)
-            if stored is not None:
-                found[place] = StoredValue(*stored)
-        return found
-
-    def count_below(self, ref: int) -> int:
-        """Return how many points name a leaf before this one."""
-        return self._points.count_below(ref)
 
     def scan(self) -> Generator[StoredPoint]:
         """Yield every point."""
@@ -71,10 +53,6 @@ class SqliteStore:
         """Return points, up to a limit, that name this leaf or one behind it."""
         return [_stored_point(point) for point in self._points.beyond(ref, limit)]
 
-    def writers(self) -> list[str]:
-        """Return whose processes could have written the file."""
-        return who_may_write(self._path)
-
 
 def _stored_point(point: Point) -> StoredPoint:
     place = PointPlace(point.device, point.subject, point.quantity, point.time_us)
@@ -82,30 +60,29 @@ def _stored_point(point: Point) -> StoredPoint:
 
 
 @contextmanager
-def open_store(path: Path) -> Generator[SqliteStore]:
+def open_audited(city: City) -> Generator[AuditedPoints]:
     """Open a city's point store for reading.
 
     Raises:
         InputError: There is none.
     """
-    with read_points(path) as points:
-        yield SqliteStore(points, path)
+    with city.open_points() as points:
+        yield AuditedPoints(points)
 
 
-def audit_store(directory: Path) -> tuple[list[PointFinding], int, int]:
+def audit_store(city: City) -> tuple[list[PointFinding], int, int]:
     """Return the findings, how many points were compared with their leaf, and how many are not judged yet.
 
     Raises:
         InputError: There is no log or no point store.
         VerificationError: The log itself is wrong.
     """
-    folder = CityFolder(directory)
-    read = reader_of(directory)
+    read = reader_of(city.folder.root)
     note = read(CHECKPOINT_PATH)
     if note is None:
         raise MissingError(CHECKPOINT_PATH)
-    checkpoint = open_checkpoint(note, load_policy(folder.policy)).checkpoint
-    with open_store(folder.points) as store:
+    checkpoint = open_checkpoint(note, load_policy(city.folder.policy)).checkpoint
+    with open_audited(city) as store:
         audit = StoreAudit(read, TileReader(read, checkpoint), store.find)
         found = {(finding.place, finding.reason): finding for finding in audit.run()}
         for finding in audit.check_stored(store.scan()):
@@ -114,9 +91,9 @@ def audit_store(directory: Path) -> tuple[list[PointFinding], int, int]:
     return list(found.values()), audit.matched, ahead
 
 
-def run(directory: Path, *, as_json: bool) -> int:
+def run(city: City, *, as_json: bool) -> int:
     """Audit a city's point store. Exit 0: every point is what its device signed; 1: some are not."""
-    findings, matched, ahead = audit_store(directory)
+    findings, matched, ahead = audit_store(city)
     if as_json:
         rows = [_row(finding) for finding in findings]
         print(json.dumps({"compared": matched, "ahead": ahead, "findings": rows}))
@@ -157,7 +134,7 @@ class Stating:
     interval_s: float
 
 
-async def state(directory: Path, how: Stating, *, as_json: bool) -> int:
+async def state(city: City, how: Stating, *, as_json: bool) -> int:
     """Compare, sign what differs, and send it until its receipt is there.
 
     Exit 0: nothing new was found; 1: something was, and the log says so; 2: it does not yet.
@@ -168,7 +145,7 @@ async def state(directory: Path, how: Stating, *, as_json: bool) -> int:
     from pipeline.edges.sqlite_findings import SqliteFindings
     from pipeline.stages import auditor
 
-    folder = CityFolder(directory)
+    folder = city.folder
     signer, issuer = load_key(how.key or folder.auditor_key)
     host, port = _parse_broker(how.broker)
     found = _Teller(as_json=as_json)
@@ -184,9 +161,8 @@ async def state(directory: Path, how: Stating, *, as_json: bool) -> int:
             load_authorities(folder.authorities).bounds_s["cosign_delay_s"],
         )
         policy = load_policy(folder.policy)
-        comparing = auditor.StoreAuditor(
-            reader_of(directory), policy, lambda: open_store(folder.points), watch
-        )
+        read = reader_of(folder.root)
+        comparing = auditor.StoreAuditor(read, policy, lambda: open_audited(city), watch)
         signatory = await auditor.open_signatory(issuer, signer, outbox, SYSTEM_CLOCK)
         reporter = auditor.Reporter(signatory, outbox, sender, policy)
         stage = auditor.Auditor(comparing, reporter, outbox, inbox, SYSTEM_CLOCK, found)

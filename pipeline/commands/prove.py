@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.commands.reading import open_log, reader_of, trust_file
+from pipeline.commands.stores import City
 from pipeline.commands.times import format_time, parse_time_us
 from pipeline.commands.verify import load_authorities, load_policy
-from pipeline.edges.sqlite_points import read_points
-from pipeline.folder import CityFolder
 from pipeline.ports import Point
 from pipeline.verify.bounds import check_age
 from pipeline.verify.point import parse_proof
@@ -18,13 +17,13 @@ from pipeline.wire.senml import decode_pack
 from pipeline.wire.statement import parse_statement
 
 
-def find_point(folder: CityFolder, device: str, quantity: str, at_us: int) -> Point:
+def find_point(city: City, device: str, quantity: str, at_us: int) -> Point:
     """Return the stored point at exactly this time.
 
     Raises:
         InputError: There is none; the message names the nearest ones.
     """
-    with read_points(folder.points) as points:
+    with city.open_points() as points:
         found = points.at(device, quantity, at_us)
         if found is not None:
             return found
@@ -56,12 +55,12 @@ class Trust:
     token_file: Path | None
 
 
-def run(directory: Path, trust: Trust, question: Question) -> int:
+def run(city: City, trust: Trust, question: Question) -> int:
     """Write the proof of one stored point."""
-    folder = CityFolder(directory)
     at_us = parse_time_us(question.at)
-    point = find_point(folder, question.device, question.quantity, at_us)
-    prover = Prover(reader_of(directory), load_policy(trust.policy or folder.policy))
+    point = find_point(city, question.device, question.quantity, at_us)
+    folder = city.folder
+    prover = Prover(reader_of(folder.root), load_policy(trust.policy or folder.policy))
     signed = _write(question.out, prover.prove(point.ref, question.quantity, at_us), question)
     if signed != point.value:
         print(f"the store says {point.value}: it was altered there, and `cityproof audit` says so")

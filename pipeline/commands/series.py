@@ -1,16 +1,14 @@
 """`cityproof series`: what there is in a city's point store."""
 
 import json
-from pathlib import Path
 
+from pipeline.commands.stores import City
 from pipeline.commands.times import format_time
-from pipeline.edges.sqlite_points import read_points
-from pipeline.folder import CityFolder
 
 
-def run(directory: Path, device: str | None, *, as_json: bool) -> int:
+def run(city: City, device: str | None, *, as_json: bool) -> int:
     """List the series, with their span and number of points."""
-    with read_points(CityFolder(directory).points) as points:
+    with city.open_points() as points:
         rows = [row for row in points.spans() if device in (None, row.series.device)]
     if as_json:
         print(

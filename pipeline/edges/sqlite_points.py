@@ -4,15 +4,17 @@ At one place of a series the point with the largest `ref`, the latest in the log
 aside as superseded. Both tables are keyed by what they hold, so that writing again changes nothing.
 """
 
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pipeline.durable import step
+from pipeline.edges.permissions import who_may_write
 from pipeline.edges.sqlite import Connection, Database, Schema, connect_reader, open_database
-from pipeline.ports import Point
+from pipeline.ports import Point, Series, Span
+from pipeline.verify.audit import PointPlace, StoredValue
 
 SCAN_ROWS = 4096
 
@@ -32,27 +34,9 @@ SCHEMA = Schema(
 POINT_QUERY = """
     SELECT kind, device, subject, quantity, time_us, value, ref FROM points JOIN series ON series.id = series
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One quantity of one subject, as one device measured it."""
-
-    id: int
-    kind: str
-    device: str
-    subject: str
-    quantity: str
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """How many points a series has, and from when to when."""
-
-    series: Series
-    points: int
-    first_us: int
-    last_us: int
+_SERIES = "SELECT id, kind, device, subject, quantity FROM series"
+_ORDER = "ORDER BY device, quantity, subject, kind"
+_OF_DEVICE = f"{_SERIES} WHERE device = ? AND quantity = ? {_ORDER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +47,26 @@ class PointCounts:
     superseded: int
 
 
-class PointReader:
-    """Reads a point store, beside whoever writes it. Each call sees what is committed by then."""
+class SqliteReader:
+    """`ports.PointReader`. Each call sees what is committed by then."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
 
     def series(self) -> list[Series]:
         """Return every series, ordered by device, quantity and subject."""
-        return [Series(*row) for row in self._connection.execute(f"{_SERIES} {_SERIES_ORDER}")]
+        return list(self._ids())
 
     def spans(self) -> list[Span]:
         """Return the span of every series that has points, in the order of `series`."""
         query = "SELECT series, count(*), min(time_us), max(time_us) FROM points GROUP BY series"
         spans = {row[0]: row[1:] for row in self._connection.execute(query)}
-        return [Span(series, *spans[series.id]) for series in self.series() if series.id in spans]
+        return [Span(series, *spans[number]) for series, number in self._ids().items() if number in spans]
 
     def find_series(self, device: str, quantity: str) -> list[Series]:
         """Return the series of a device's quantity: one a subject it has measured."""
-        query = f"{_SERIES} WHERE device = ? AND quantity = ? {_SERIES_ORDER}"
-        return [Series(*row) for row in self._connection.execute(query, (device, quantity))]
+        return list(self._ids(_OF_DEVICE, device, quantity))
 
     def at(self, device: str, quantity: str, time_us: int) -> Point | None:
         """Return the point at exactly this time; of several subjects' the latest in the log."""
@@ -90,27 +74,32 @@ class PointReader:
         row = self._connection.execute(query, (device, quantity, time_us)).fetchone()
         return row and Point(*row)
 
-    def stored(self, device: str, subject: str, quantity: str, time_us: int) -> tuple[float, int] | None:
-        """Return value and ref of the point at one place of the store, if it has one.
+    def find(self, places: Sequence[PointPlace]) -> Mapping[PointPlace, StoredValue]:
+        """Return what is stored at places; those without a point are left out.
 
-        Of several kinds' series of these names it is the one that was there first.
+        Of several kinds' series of the same names it is the one that was there first.
         """
         query = (
             "SELECT value, ref FROM points JOIN series ON series.id = series "
             "WHERE device = ? AND quantity = ? AND subject = ? AND time_us = ? ORDER BY series.id LIMIT 1"
         )
-        row = self._connection.execute(query, (device, quantity, subject, time_us)).fetchone()
-        return row and (row[0], row[1])
+        found: dict[PointPlace, StoredValue] = {}
+        for place in places:
+            names = place.device, place.quantity, place.subject, place.time_us
+            row = self._connection.execute(query, names).fetchone()
+            if row:
+                found[place] = StoredValue(*row)
+        return found
 
     def nearest(self, device: str, quantity: str, time_us: int) -> list[int]:
         """Return the times of the last point before this time and of the first one after it, if any."""
         before: list[int] = []
         after: list[int] = []
-        for series in self.find_series(device, quantity):
+        for number in self._ids(_OF_DEVICE, device, quantity).values():
             last, first = self._connection.execute(
                 "SELECT (SELECT max(time_us) FROM points WHERE series = ? AND time_us < ?), "
                 "(SELECT min(time_us) FROM points WHERE series = ? AND time_us > ?)",
-                (series.id, time_us) * 2,
+                (number, time_us) * 2,
             ).fetchone()
             before += [last] if last is not None else []
             after += [first] if first is not None else []
@@ -118,8 +107,12 @@ class PointReader:
 
     def range(self, series: Series, first_us: int, last_us: int, limit: int) -> list[Point]:
         """Return up to `limit` points of a series, in time order, both ends of the range included."""
-        query = f"{POINT_QUERY} WHERE series = ? AND time_us BETWEEN ? AND ? ORDER BY time_us LIMIT ?"
-        return [Point(*row) for row in self._connection.execute(query, (series.id, first_us, last_us, limit))]
+        query = (
+            f"{POINT_QUERY} WHERE kind = ? AND device = ? AND subject = ? AND quantity = ? "
+            "AND time_us BETWEEN ? AND ? ORDER BY time_us LIMIT ?"
+        )
+        names = series.kind, series.device, series.subject, series.quantity
+        return [Point(*row) for row in self._connection.execute(query, (*names, first_us, last_us, limit))]
 
     def scan(self) -> Iterator[Point]:
         """Yield every stored point, by series and time, in bounded memory; the writer is not held up."""
@@ -143,25 +136,24 @@ class PointReader:
         query = f"{POINT_QUERY} WHERE ref >= ? LIMIT ?"
         return [Point(*row) for row in self._connection.execute(query, (ref, limit))]
 
-    def counts(self) -> PointCounts:
-        """Count what is stored."""
-        query = "SELECT (SELECT count(*) FROM points), (SELECT count(*) FROM superseded)"
-        return PointCounts(*self._connection.execute(query).fetchone())
+    def writers(self) -> list[str]:
+        """Return whose processes could have written the file."""
+        return who_may_write(self._path)
 
-
-_SERIES = "SELECT id, kind, device, subject, quantity FROM series"
-_SERIES_ORDER = "ORDER BY device, quantity, subject, kind"
+    def _ids(self, query: str = f"{_SERIES} {_ORDER}", *names: str) -> dict[Series, int]:
+        """Return series in their order, each with its number."""
+        return {Series(*rest): number for number, *rest in self._connection.execute(query, names)}
 
 
 @contextmanager
-def read_points(path: Path) -> Generator[PointReader]:
+def read_points(path: Path) -> Generator[SqliteReader]:
     """Open a point store for reading.
 
     Raises:
         InputError: There is none, or none that this program knows.
     """
     with closing(connect_reader(path, SCHEMA)) as connection:
-        yield PointReader(connection)
+        yield SqliteReader(connection, path)
 
 
 class SqlitePoints:
@@ -192,7 +184,12 @@ class SqlitePoints:
 
     async def counts(self) -> PointCounts:
         """Count what is stored."""
-        return await self._database.read(lambda connection: PointReader(connection).counts())
+        return await self._database.read(_count)
+
+
+def _count(connection: Connection) -> PointCounts:
+    query = "SELECT (SELECT count(*) FROM points), (SELECT count(*) FROM superseded)"
+    return PointCounts(*connection.execute(query).fetchone())
 
 
 def _store(connection: Connection, points: Sequence[Point]) -> None:

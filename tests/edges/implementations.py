@@ -1,7 +1,8 @@
 """Every implementation of a port, for the contract tests. A new one is one line in its table."""
 
+import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -12,7 +13,7 @@ from urllib.parse import unquote
 from pipeline.edges.files import LocalFiles
 from pipeline.edges.sqlite_bus import SqliteBus
 from pipeline.edges.sqlite_points import SqlitePoints, read_points
-from pipeline.ports import Bus, Files, PointStore
+from pipeline.ports import Bus, Files, Point, PointReader, PointStore
 from tests.support.memory_bus import MemoryBus
 from tests.support.memory_files import MemoryFiles
 from tests.support.servers import servers
@@ -37,10 +38,15 @@ class SetClock:
 
 @dataclass(frozen=True, slots=True)
 class OpenPoints:
-    """A point store and how to read all of it back: kind, device, subject, quantity, time -> value, ref."""
+    """A point store, how to read all of it back, past our code, and how our reader of it is opened.
+
+    `read`: kind, device, subject, quantity, time -> value, ref. `intrude` writes points past the writer.
+    """
 
     store: PointStore
     read: Callable[[], Awaitable[Places]]
+    reader: Callable[[], AbstractContextManager[PointReader]]
+    intrude: Callable[[Point], None]
 
 
 def sqlite_bus(folder: Path, clock: SetClock) -> OpenBus:
@@ -74,14 +80,28 @@ ON_SERVERS = {"kafka", "influx"}
 
 @asynccontextmanager
 async def sqlite_points(folder: Path) -> AsyncGenerator[OpenPoints]:
-    async def read() -> Places:
-        with read_points(folder / "points.db") as reader:
-            return {
-                (p.kind, p.device, p.subject, p.quantity, p.time_us): (p.value, p.ref) for p in reader.scan()
-            }
+    path = folder / "points.db"
 
-    async with SqlitePoints.open(folder / "points.db") as store:
-        yield OpenPoints(store, read)
+    async def read() -> Places:
+        query = (
+            "SELECT kind, device, subject, quantity, time_us, value, ref FROM points "
+            "JOIN series ON series.id = points.series"
+        )
+        with closing(sqlite3.connect(path)) as connection:
+            return {tuple(row[:5]): tuple(row[5:]) for row in connection.execute(query)}
+
+    def intrude(point: Point) -> None:
+        place = point.kind, point.device, point.subject, point.quantity
+        with closing(sqlite3.connect(path)) as connection, connection:
+            names = "kind, device, subject, quantity"
+            connection.execute(f"INSERT OR IGNORE INTO series ({names}) VALUES (?, ?, ?, ?)", place)
+            of = f"SELECT id FROM series WHERE ({names}) = (?, ?, ?, ?)"
+            (series,) = connection.execute(of, place).fetchone()
+            row = series, point.time_us, point.value, point.ref
+            connection.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", row)
+
+    async with SqlitePoints.open(path) as store:
+        yield OpenPoints(store, read, lambda: read_points(path), intrude)
 
 
 def influx_bucket(folder: Path) -> str:
@@ -92,8 +112,10 @@ def influx_bucket(folder: Path) -> str:
 async def influx_points(folder: Path) -> AsyncGenerator[OpenPoints]:
     """One bucket for each folder."""
     from influxdb_client.client.influxdb_client import InfluxDBClient
+    from influxdb_client.client.write_api import SYNCHRONOUS
 
     from pipeline.edges.influx import InfluxPoints
+    from pipeline.edges.influx_reader import read_influx
 
     at = servers()
     org, token = at["influx_org"], at["influx_token"]
@@ -117,9 +139,16 @@ async def influx_points(folder: Path) -> AsyncGenerator[OpenPoints]:
                     places[place] = row.values["value"], row.values["ref"]
             return places
 
-        opened = InfluxPoints.open(f"http://{at['influx']}", token, org, bucket, folder / "rejected.lines")
+        def intrude(point: Point) -> None:
+            tags = {"device": point.device, "subject": point.subject, "quantity": point.quantity}
+            row = {"measurement": point.kind, "tags": tags, "time": point.time_us}
+            row["fields"] = {"value": point.value, "ref": point.ref}
+            client.write_api(SYNCHRONOUS).write(bucket, org, row, "us")
+
+        url = f"http://{at['influx']}"
+        opened = InfluxPoints.open(url, token, org, bucket, folder / "rejected.lines")
         async with opened as store:
-            yield OpenPoints(store, read)
+            yield OpenPoints(store, read, lambda: read_influx(url, token, org, bucket), intrude)
 
 
 POINT_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[OpenPoints]]] = {

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import logging
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.service.write_service import WriteService
 
 from pipeline.edges.influx import InfluxPoints, encode_line
+from pipeline.edges.influx_reader import read_influx
 from pipeline.ports import Point
 from pipeline.wire.errors import InputError, UnavailableError
 from tests.edges.implementations import influx_bucket, influx_points
@@ -79,3 +81,61 @@ async def test_a_wrong_token_or_address_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="InfluxDB"):
         async with InfluxPoints.open("http://127.0.0.1:9", "t", "city", "points", tmp_path / "rejected"):
             pass
+
+
+@pytest.mark.needs("servers")
+async def test_what_an_intruder_writes_in_a_shape_of_its_own_is_seen(tmp_path: Path) -> None:
+    """A tag, a nanosecond or a measurement that is not ours, a field that lacks: points nobody has signed."""
+    place = "device=d,quantity=no2,subject=site"
+    lines = {
+        f"air,{place},x=1 value=9,ref=1i 1000": ("air with x=1", 9.0, 1),
+        f"air,{place} value=9,ref=1i 1001": ("air 1 ns late", 9.0, 1),
+        f"a\\ kind,{place} value=9,ref=1i 1000": ("a kind", 9.0, 1),
+        f"air,{place} value=9 2000": ("air", 9.0, -1),
+        f"air,{place} ref=3i 3000": ("air", None, 3),
+    }
+    async with influx_points(tmp_path) as points:
+        await points.store.write([Point("air", "d", "site", "no2", 1, 1.0, 1)])
+        bucket = influx_bucket(tmp_path)
+        with open_client() as client:
+            WriteService(client.api_client).post_write("city", bucket, "\n".join(lines), precision="ns")
+        with points.reader() as reader:
+            seen = [(p.kind, None if isnan(p.value) else p.value, p.ref) for p in reader.scan()]
+            assert sorted(map(repr, seen)) == sorted(map(repr, [("air", 1.0, 1), *lines.values()]))
+            assert reader.count_below(100) != 1, "what has no ref is counted, too"
+            assert all("token" in name for name in reader.writers())
+            assert reader.writers()
+
+
+@pytest.mark.needs("servers")
+async def test_a_series_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a series comes, each point once, also where an intruder's halves of points end a page."""
+    monkeypatch.setattr("pipeline.edges.influx_reader.PAGE_POINTS", 7)
+    async with influx_points(tmp_path) as points:
+        written = [a_point(n) for n in range(50)]
+        await points.store.write(written)
+        half = "air,device=urn:dev:org:32473-air-1,quantity=no2,subject=site value=1"
+        with open_client() as client:
+            body = "\n".join(f"{half} {n}" for n in (1006, 1007, 1008))
+            WriteService(client.api_client).post_write("city", influx_bucket(tmp_path), body, precision="us")
+        with points.reader() as reader:
+            found = list(reader.scan())
+    assert found[:50] == written
+    assert [(p.time_us, p.ref) for p in found[50:]] == [(1006, -1), (1007, -1), (1008, -1)]
+
+
+@pytest.mark.needs("servers")
+async def test_reading_names_what_is_wrong(tmp_path: Path) -> None:
+    """No bucket and a wrong token are a person's to mend; a server that is away is asked again later."""
+    url, token = f"http://{servers()['influx']}", servers()["influx_token"]
+    for given in ("wrong", token):
+        with (
+            pytest.raises(InputError, match="points-of-nobody"),
+            read_influx(url, given, "city", "points-of-nobody") as reader,
+        ):
+            reader.series()
+    with (
+        pytest.raises(UnavailableError, match="InfluxDB"),
+        read_influx("http://127.0.0.1:9", "t", "city", "points") as reader,
+    ):
+        reader.series()

@@ -1,10 +1,9 @@
 """The point store against its definition: at each place the point that is latest in the log."""
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.edges.sqlite_points import PointCounts, Series, SqlitePoints, read_points
-from pipeline.ports import Point
+from pipeline.edges.sqlite_points import PointCounts, SqlitePoints, read_points
+from pipeline.ports import Point, Series, Span
+from pipeline.verify.audit import PointPlace, StoredValue
 from pipeline.wire.errors import InputError
 from tests.edges.implementations import POINT_STORES, OpenPoints
 
@@ -119,7 +119,136 @@ async def test_every_name_comes_back(open_points: Open, tmp_path: Path) -> None:
     }
 
 
-# The embedded store's own reader.
+# Reading, which is the same of every store.
+
+
+def series_of(point: Point) -> Series:
+    return Series(point.kind, point.device, point.subject, point.quantity)
+
+
+def place_of(point: Point) -> PointPlace:
+    return PointPlace(point.device, point.subject, point.quantity, point.time_us)
+
+
+async def test_the_reader_finds_series_and_points(open_points: Open, tmp_path: Path) -> None:
+    """By device, quantity and exact time; the nearest times around it; ranges with both ends."""
+    async with open_points(tmp_path) as points:
+        written = [a_point(t, t) for t in (10, 20, 30, 40)]
+        written += [
+            a_point(20, 98, 8.0, subject="elsewhere"),
+            a_point(25, 99, 7.0, subject="elsewhere"),
+            a_point(20, 1, 9.0, quantity="o3"),
+        ]
+        await points.store.write(written)
+        with points.reader() as reader:
+            series = [Series("air", DEVICE, *names) for names in
+                      (("elsewhere", "no2"), ("site", "no2"), ("site", "o3"))]  # fmt: skip
+            assert list(reader.series()) == series
+            assert list(reader.find_series(DEVICE, "no2")) == series[:2]
+            assert list(reader.spans()) == [
+                Span(series[0], 2, 20, 25), Span(series[1], 4, 10, 40), Span(series[2], 1, 20, 20),
+            ]  # fmt: skip
+            assert reader.at(DEVICE, "no2", 30) == a_point(30, 30)
+            assert reader.at(DEVICE, "no2", 31) is None
+            assert reader.at(DEVICE, "no2", 20) == a_point(20, 98, 8.0, subject="elsewhere"), (
+                "the latest in the log"
+            )
+            assert reader.nearest(DEVICE, "no2", 24) == [20, 25]
+            assert reader.nearest(DEVICE, "no2", 5) == [10]
+            assert reader.nearest(DEVICE, "no2", 99) == [40]
+            assert reader.nearest(DEVICE, "co", 20) == []
+            assert [p.time_us for p in reader.range(series[1], 20, 40, 10)] == [20, 30, 40]
+            assert [p.time_us for p in reader.range(series[1], 20, 40, 2)] == [20, 30]
+
+
+HOUR_US = 3_600_000_000
+
+
+@settings(max_examples=20)
+@given(
+    points=st.lists(point, max_size=20),
+    hours=st.lists(st.integers(-5, 5), min_size=20, max_size=20),
+    limit=st.integers(0, 35),
+)
+def test_the_reader_says_what_was_written(
+    open_points: Open,
+    tmp_path_factory: pytest.TempPathFactory,
+    points: list[Point],
+    hours: list[int],
+    limit: int,
+) -> None:
+    """Scan, find, count and what is beyond a ref agree with the definition; before 1970, and hours apart."""
+    placed = {
+        (series_of(p), p.time_us): p
+        for ref, (p, hour) in enumerate(zip(points, hours, strict=False))
+        for p in [replace(p, time_us=p.time_us + hour * HOUR_US, ref=ref)]
+    }
+    stored = sorted(placed.values(), key=lambda p: (p.device, p.quantity, p.subject, p.kind, p.time_us))
+    places = [PointPlace(d, "site", q, t + h * HOUR_US) for d in ("urn:dev:org:32473-1", "nobody")
+              for q in ("no2", "o3") for t in range(4) for h in range(-5, 6)]  # fmt: skip
+
+    async def run() -> None:
+        async with open_points(tmp_path_factory.mktemp("points")) as opened:
+            await opened.store.write(sorted(placed.values(), key=lambda p: p.ref))
+            with opened.reader() as reader:
+                scanned = list(reader.scan())
+                assert len(scanned) == len(stored)
+                assert set(scanned) == set(stored)
+                values = {place_of(p): StoredValue(p.value, p.ref) for p in stored}
+                assert reader.find(places) == {p: values[p] for p in places if p in values}
+                assert reader.find([]) == {}
+                assert reader.count_below(limit) == sum(p.ref < limit for p in stored)
+                assert set(reader.beyond(limit, 100)) == {p for p in stored if p.ref >= limit}
+                assert len(reader.beyond(0, 3)) == min(3, len(stored))
+                for series in {series_of(p) for p in stored}:
+                    of = [p for p in stored if series_of(p) == series]
+                    assert list(reader.range(series, -(10**17), 10**17, 100)) == of
+
+    asyncio.run(run())
+
+
+async def test_every_name_can_be_asked_for(open_points: Open, tmp_path: Path) -> None:
+    """What is syntax in a query's language is a name in it."""
+    subjects = [
+        'say "no2"',
+        "a\\",
+        "100 %",
+        "%5C",
+        "%25",
+        "${device}",
+        "\u4e00\u53f7\u7ad9 #1",
+        "a b,c=d value=1",
+    ]
+    async with open_points(tmp_path) as points:
+        await points.store.write([a_point(5, n, subject=text) for n, text in enumerate(subjects)])
+        with points.reader() as reader:
+            assert {s.subject for s in reader.series()} == set(subjects)
+            asked = [PointPlace(DEVICE, text, "no2", 5) for text in subjects]
+            assert reader.find(asked) == {place: StoredValue(1.0, n) for n, place in enumerate(asked)}
+            for number, text in enumerate(subjects):
+                series = Series("air", DEVICE, text, "no2")
+                assert list(reader.range(series, 5, 5, 9)) == [a_point(5, number, subject=text)]
+        quoted = [replace(a_point(5, n), device=text) for n, text in enumerate(subjects)]
+        await points.store.write(quoted)
+        with points.reader() as reader:
+            assert [reader.at(p.device, "no2", 5) for p in quoted] == quoted
+
+
+async def test_an_intruders_change_is_seen_and_made_good_by_a_rewrite(
+    open_points: Open, tmp_path: Path
+) -> None:
+    """The reader says what the store holds; projecting the same point again restores its value."""
+    async with open_points(tmp_path) as points:
+        await points.store.write([a_point(1, 5, 2.5)])
+        points.intrude(a_point(1, 5, 99.0))
+        with points.reader() as reader:
+            assert reader.at(DEVICE, "no2", 1) == a_point(1, 5, 99.0)
+            await points.store.write([a_point(1, 5, 2.5)])
+            assert reader.at(DEVICE, "no2", 1) == a_point(1, 5, 2.5)
+            assert list(reader.scan()) == [a_point(1, 5, 2.5)]
+
+
+# What the embedded store has for itself.
 
 
 @settings(max_examples=30)
@@ -140,36 +269,6 @@ def test_superseded_points_are_counted_once(
     asyncio.run(run())
 
 
-async def test_the_reader_finds_series_and_points(tmp_path: Path) -> None:
-    """By device, quantity and exact time; the nearest times around it; ranges with both ends."""
-    path = tmp_path / "points.db"
-    async with SqlitePoints.open(path) as store:
-        await store.write([a_point(t, t) for t in (10, 20, 30, 40)])
-        await store.write(
-            [a_point(25, 99, 7.0, subject="elsewhere"), a_point(20, 98, 8.0, subject="elsewhere")]
-        )
-        await store.write([a_point(20, 1, 9.0, quantity="o3")])
-    with read_points(path) as reader:
-        assert [(s.subject, s.quantity) for s in reader.series()] == [
-            ("elsewhere", "no2"), ("site", "no2"), ("site", "o3"),
-        ]  # fmt: skip
-        assert reader.at(DEVICE, "no2", 30) == a_point(30, 30)
-        assert reader.at(DEVICE, "no2", 31) is None
-        assert reader.at(DEVICE, "no2", 20) == a_point(20, 98, 8.0, subject="elsewhere"), (
-            "the latest in the log"
-        )
-        assert reader.stored(DEVICE, "site", "no2", 20) == (1.0, 20)
-        assert reader.stored(DEVICE, "nowhere", "no2", 20) is None
-        assert reader.nearest(DEVICE, "no2", 24) == [20, 25]
-        assert reader.nearest(DEVICE, "no2", 5) == [10]
-        assert reader.nearest(DEVICE, "no2", 99) == [40]
-        assert reader.nearest(DEVICE, "co", 20) == []
-        (site,) = [s for s in reader.find_series(DEVICE, "no2") if s.subject == "site"]
-        assert isinstance(site, Series)
-        assert [p.time_us for p in reader.range(site, 20, 40, 10)] == [20, 30, 40]
-        assert [p.time_us for p in reader.range(site, 20, 40, 2)] == [20, 30]
-
-
 async def test_a_scan_is_complete_beside_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All points that stood there when the scan began come, each once, while others are being written."""
     monkeypatch.setattr("pipeline.edges.sqlite_points.SCAN_ROWS", 7)
@@ -186,20 +285,6 @@ async def test_a_scan_is_complete_beside_a_writer(tmp_path: Path, monkeypatch: p
     assert len(seen) == len(set(seen))
     assert seen == sorted(seen)
     assert before <= set(seen)
-
-
-async def test_an_intruders_change_is_seen_and_made_good_by_a_rewrite(tmp_path: Path) -> None:
-    """The reader says what the file holds; projecting the same point again restores its value."""
-    path = tmp_path / "points.db"
-    async with SqlitePoints.open(path) as store:
-        await store.write([a_point(1, 5, 2.5)])
-        with closing(sqlite3.connect(path)) as intruder, intruder:
-            intruder.execute("UPDATE points SET value = 99.0")
-        with read_points(path) as reader:
-            assert reader.at(DEVICE, "no2", 1) == a_point(1, 5, 99.0)
-            await store.write([a_point(1, 5, 2.5)])
-            assert reader.at(DEVICE, "no2", 1) == a_point(1, 5, 2.5)
-            assert reader.counts() == PointCounts(1, 0)
 
 
 def test_no_store_is_said(tmp_path: Path) -> None:
