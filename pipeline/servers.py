@@ -2,26 +2,34 @@
 
 import os
 import stat
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 from pipeline.edges.influx import InfluxPoints
 from pipeline.edges.influx_reader import read_influx
 from pipeline.edges.kafka import KafkaBus
+from pipeline.edges.kafka_group import share_partitions
 from pipeline.edges.mqtt import MqttInbox, MqttPublisher
 from pipeline.folder import CityFolder
 from pipeline.ports import Inbox, PointReader, PointStore
 from pipeline.ports import Publisher as MqttSender
-from pipeline.services import COMPACTED, INBOX_TOPICS, PARTITIONS, Site
+from pipeline.services import COMPACTED, INBOX_TOPICS, PARTITIONS, Site, Work
 from pipeline.settings import Settings
 from pipeline.wire.errors import InputError
+from pipeline.wire.topics import STATEMENTS
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+AGGREGATORS = "aggregators"
 
 
 @asynccontextmanager
-async def open_site(settings: Settings, shards: Sequence[int]) -> AsyncGenerator[Site]:
+async def open_site(settings: Settings, process: str, member: str | None = None) -> AsyncGenerator[Site]:
     """Connect to Kafka; the other servers are for the services that need them to connect to.
+
+    Args:
+        settings: Where they are.
+        process: What the servers call this process in their logs.
+        member: Its name among the aggregators, if it keeps one from start to start.
 
     Raises:
         InputError: Kafka holds a log of another number of shards.
@@ -40,11 +48,21 @@ async def open_site(settings: Settings, shards: Sequence[int]) -> AsyncGenerator
         rejected = folder.state / "points.rejected"
         return InfluxPoints.open(influx.url, token, influx.org, influx.bucket, rejected)
 
+    async def share(work: Work) -> None:
+        group, topic = kafka.prefix + AGGREGATORS, kafka.prefix + STATEMENTS
+        client_id = kafka.prefix + process
+        await share_partitions(kafka.servers, group, topic, work, client_id=client_id, member=member)
+
     opened = KafkaBus.open(
-        kafka.servers, PARTITIONS, compacted=COMPACTED, prefix=kafka.prefix, replicas=kafka.replicas
+        kafka.servers,
+        PARTITIONS,
+        compacted=COMPACTED,
+        prefix=kafka.prefix,
+        replicas=kafka.replicas,
+        client_id=process,
     )
     async with opened as bus:
-        yield Site(folder, bus, inbox, sender, points, shards)
+        yield Site(folder, bus, inbox, sender, points, share)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ A service runs until it is cancelled, or ends with the error that stops it; seve
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 
@@ -28,6 +28,20 @@ COMPACTED = {STATE}
 INBOX_TOPICS = ("statements/+", "registry/+")
 
 
+Work = Callable[[int], Awaitable[None]]
+
+
+async def work_on_every_shard(work: Work) -> None:
+    """Work on all shards here, where there is no other process to share them with."""
+
+    async def run(shard: int) -> None:
+        await work(shard)
+
+    async with asyncio.TaskGroup() as group:
+        for shard in range(SHARDS):
+            group.create_task(run(shard))
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A city's folder and its bus, how its other edges are opened, and what one process does of it.
@@ -38,7 +52,7 @@ class Site:
         inbox: Opens the session that statements come in by.
         sender: Opens the session that receipts go out by.
         points: Opens the point store.
-        shards: Which shards this process seals.
+        share: Works on those shards that fall to this process.
         on_published: Hears the size of every published checkpoint.
     """
 
@@ -47,7 +61,7 @@ class Site:
     inbox: Callable[[], AbstractAsyncContextManager[Inbox]]
     sender: Callable[[], AbstractAsyncContextManager[MqttSender]]
     points: Callable[[], AbstractAsyncContextManager[PointStore]]
-    shards: Sequence[int] = range(SHARDS)
+    share: Callable[[Work], Awaitable[None]] = work_on_every_shard
     on_published: Callable[[int], None] = lambda _size: None
 
     def authorities(self) -> Authorities:
@@ -83,9 +97,7 @@ async def _bridge(site: Site) -> None:
 
 async def _aggregator(site: Site) -> None:
     authorities = site.authorities()
-    async with asyncio.TaskGroup() as group:
-        for shard in site.shards:
-            group.create_task(aggregator.run(site.bus, shard, SHARDS, authorities))
+    await site.share(lambda shard: aggregator.run(site.bus, shard, SHARDS, authorities))
 
 
 async def _log(site: Site) -> None:

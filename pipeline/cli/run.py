@@ -11,12 +11,12 @@ from pipeline.wire.errors import InputError
 run_app = typer.Typer(no_args_is_help=True, help="Run the pipeline.")
 
 
-def _run_services(names: list[str], config: Path | None, shards: str | None = None) -> None:
+def _run_services(names: list[str], config: Path | None, member: str | None = None) -> None:
     import uvloop
 
     from pipeline.commands.run_services import run
 
-    raise typer.Exit(uvloop.run(run(names, config, shards)))
+    raise typer.Exit(uvloop.run(run(names, config, member)))
 
 
 @run_app.command("bridge", epilog="Example: cityproof run bridge --config city.toml")
@@ -25,13 +25,18 @@ def run_bridge(config: Config = None) -> None:
     _run_services(["bridge"], config)
 
 
-@run_app.command("aggregator", epilog="Example: cityproof run aggregator --config city.toml --shards 0,1")
+@run_app.command(
+    "aggregator", epilog="Example: cityproof run aggregator --config city.toml --name aggregator-1"
+)
 def run_aggregator(
     config: Config = None,
-    shards: Annotated[str | None, typer.Option(help="Those that this process seals; default: all.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Its own among the aggregators: started again, it has its shards back at once."),
+    ] = None,
 ) -> None:
-    """Check statements and seal them into blocks, until Ctrl-C. Exit 75: start it again."""
-    _run_services(["aggregator"], config, shards)
+    """Check statements and seal them, until Ctrl-C; several share the shards. Exit 75: start it again."""
+    _run_services(["aggregator"], config, name)
 
 
 @run_app.command("log", epilog="Example: cityproof run log --config city.toml")

@@ -2,47 +2,37 @@
 
 import asyncio
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.commands.stopping import heed_signals, run_until_stopped
-from pipeline.folder import SHARDS
 from pipeline.servers import open_site
 from pipeline.services import run_services
 from pipeline.settings import load_settings
-from pipeline.wire.errors import InputError, UnavailableError
+from pipeline.wire.errors import FencedError, PipelineError, UnavailableError
 
-TRY_AGAIN = (
-    75  # EX_TEMPFAIL of sysexits.h: a server did not answer, and a new start will find out where we are.
-)
+# EX_TEMPFAIL of sysexits.h: a server did not answer, or another process has taken over. Either way a new
+# start finds out where we are.
+TRY_AGAIN = 75
 
 
-def parse_shards(text: str | None) -> Sequence[int]:
-    """Return the shards that a person named; all, where none are.
+async def run(names: Collection[str], config: Path | None, member: str | None = None) -> int:
+    """Run services until Ctrl-C or SIGTERM.
 
-    Raises:
-        InputError: One is no shard of this city, or named twice.
+    Args:
+        names: Which services.
+        config: The file of settings, if there is one.
+        member: This process's name among the aggregators, if it keeps one from start to start.
+
+    Returns:
+        Exit code 0, or 75: to be started again.
     """
-    if text is None:
-        return range(SHARDS)
-    words = text.split(",")
-    if any(not (word.isascii() and word.isdigit() and int(word) < SHARDS) for word in words):
-        raise InputError(
-            "--shards", f"not shards of this city: {text}", f"Name some of 0 to {SHARDS - 1}: 0,1,2."
-        )
-    shards = [int(word) for word in words]
-    if len(set(shards)) != len(shards):
-        raise InputError("--shards", f"a shard is named twice: {text}", "Name each once.")
-    return shards
-
-
-async def run(names: Collection[str], config: Path | None, shards: str | None) -> int:
-    """Run services until Ctrl-C or SIGTERM; exit 75 where a server did not answer, to be started again."""
-    settings, sealed = load_settings(config).settings, parse_shards(shards)
+    settings = load_settings(config).settings
+    process = member or (next(iter(names)) if len(names) == 1 else "all")
     stopping = heed_signals()
     status = 0
     try:
-        async with open_site(settings, sealed) as site:
+        async with open_site(settings, process, member) as site:
             task = asyncio.create_task(run_services(site, names))
             try:
                 print(f"running {', '.join(names)}", flush=True)
@@ -51,14 +41,16 @@ async def run(names: Collection[str], config: Path | None, shards: str | None) -
                 # A stop in the middle of anything leaves what a crash there leaves, and no more.
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-    except* UnavailableError as group:
+    except* (FencedError, UnavailableError) as group:
         status = TRY_AGAIN
         sys.stderr.write(f"cityproof: {_first(group)}. To be started again.\n")
     return status
 
 
-def _first(group: BaseExceptionGroup[UnavailableError]) -> BaseException:
-    error: BaseException = group
+def _first(group: BaseExceptionGroup[PipelineError]) -> BaseException:
+    """Return the error to tell of: that others have taken over explains whatever else went wrong."""
+    fenced = group.subgroup(FencedError)
+    error: BaseException = fenced or group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

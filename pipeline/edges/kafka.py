@@ -44,12 +44,14 @@ class KafkaBus:
         self,
         servers: str,
         prefix: str,
+        client_id: str,
         topic_ids: Mapping[str, bytes],
         ends: AIOKafkaConsumer,
         stack: AsyncExitStack,
     ) -> None:
         self._servers = servers
         self._prefix = prefix
+        self._client_id = client_id
         self._topic_ids = topic_ids
         self._ends = ends  # Sees what is not committed yet.
         self._stack = stack
@@ -65,6 +67,7 @@ class KafkaBus:
         compacted: Collection[str] = (),
         prefix: str = "",
         replicas: int = 1,
+        client_id: str = "cityproof",
     ) -> "AsyncGenerator[KafkaBus]":
         """Connect; topics that are missing are made.
 
@@ -74,12 +77,16 @@ class KafkaBus:
             compacted: The topics that keep the last value of each key only.
             prefix: Stands before every name in Kafka, so that cities can share a cluster.
             replicas: On how many brokers a topic that is made lies.
+            client_id: What the brokers call this process in their logs and quotas, behind the prefix.
 
         Raises:
             InputError: A topic has another number of partitions.
             UnavailableError: Kafka does not answer.
         """
-        admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+        client_id = prefix + client_id
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=servers, client_id=client_id, request_timeout_ms=REQUEST_TIMEOUT_MS
+        )
         try:
             await _answered("connecting", admin.start())
             named = {prefix + topic: count for topic, count in partitions.items()}
@@ -88,10 +95,12 @@ class KafkaBus:
         finally:
             await admin.close()
         async with AsyncExitStack() as stack:
-            ends = AIOKafkaConsumer(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+            ends = AIOKafkaConsumer(
+                bootstrap_servers=servers, client_id=client_id, request_timeout_ms=REQUEST_TIMEOUT_MS
+            )
             await _start(ends)
             stack.push_async_callback(ends.stop)
-            yield cls(servers, prefix, ids, ends, stack)
+            yield cls(servers, prefix, client_id, ids, ends, stack)
 
     async def topic_id(self, topic: str) -> bytes:
         """Return the 16-byte id the topic was created with."""
@@ -119,6 +128,7 @@ class KafkaBus:
         """Open the writer of this name and fence every earlier one of it."""
         producer = AIOKafkaProducer(
             bootstrap_servers=self._servers,
+            client_id=self._client_id,
             transactional_id=self._prefix + name,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -126,7 +136,7 @@ class KafkaBus:
             max_batch_size=MESSAGE_BYTES_MAX // 2,
             acks="all",
         )
-        await _answered(f"opening the writer {name}", producer.start())
+        await _start_producer(producer, f"opening the writer {name}")
         writer = KafkaWriter(producer, self._prefix, name)
         try:
             yield writer
@@ -146,7 +156,7 @@ class KafkaBus:
             max_batch_size=MESSAGE_BYTES_MAX // 2,
             acks="all",
         )
-        await _answered(f"opening the sender {name}", producer.start())
+        await _start_producer(producer, f"opening the sender {name}")
         try:
             yield KafkaSender(producer, self._prefix)
         finally:
@@ -190,6 +200,7 @@ class KafkaBus:
         if name not in self._groups:
             consumer = AIOKafkaConsumer(
                 bootstrap_servers=self._servers,
+                client_id=self._client_id,
                 group_id=self._prefix + name,
                 enable_auto_commit=False,
                 request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -203,6 +214,7 @@ class KafkaBus:
     async def _consumer(self, places: Collection[TopicPartition]) -> AsyncGenerator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._servers,
+            client_id=self._client_id,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -389,6 +401,14 @@ def _message(record: Record, topic: str) -> Message:
 async def _start(consumer: AIOKafkaConsumer) -> None:
     await _answered("connecting", consumer.start())
     await asyncio.sleep(0)  # Its tasks must have begun before it can be stopped.
+
+
+async def _start_producer(producer: AIOKafkaProducer, action: str) -> None:
+    try:
+        await _answered(action, producer.start())
+    except BaseException:
+        await producer.stop()  # Whoever gives a shard up while it is being taken over leaves nothing behind.
+        raise
 
 
 async def _until(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> AsyncGenerator[Record]:

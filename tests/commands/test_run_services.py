@@ -3,10 +3,6 @@
 import socket
 from pathlib import Path
 
-import pytest
-
-from pipeline.commands.run_services import parse_shards
-from pipeline.wire.errors import InputError
 from tests.commands.conftest import cityproof
 
 
@@ -31,16 +27,3 @@ def test_settings_and_a_folder_exclude_one_another(tmp_path: Path) -> None:
     assert (both.returncode, none.returncode) == (2, 2)
     assert both.stderr.startswith(b"cityproof: --config: ")
     assert none.stderr.startswith(b"cityproof: --dir: ")
-
-
-@pytest.mark.parametrize("text", ["5", "0,0", "", "1,", "-1", "a", "\u0661"])
-def test_shards_are_some_of_the_citys(text: str) -> None:
-    """Each once, and each one that there is."""
-    with pytest.raises(InputError, match="--shards"):
-        parse_shards(text)
-
-
-def test_shards_are_all_unless_named() -> None:
-    """In the order in which they were named."""
-    assert list(parse_shards(None)) == [0, 1, 2, 3, 4]
-    assert list(parse_shards("3,1")) == [3, 1]

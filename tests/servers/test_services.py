@@ -33,8 +33,8 @@ from tests.support.servers import servers
 CHECKOUT = Path(__file__).resolve().parents[2]
 SERVICES = {
     "bridge": ["bridge"],
-    "aggregator of the registry": ["aggregator", "--shards", "0"],
-    "aggregator": ["aggregator", "--shards", "1,2,3,4"],
+    "aggregator": ["aggregator", "--name", "one"],
+    "another aggregator": ["aggregator", "--name", "two"],
     "log": ["log"],
     "publisher": ["publisher"],
     "courier": ["courier"],
