@@ -170,5 +170,32 @@ class Reason(StrEnum):
     POINT_UNEXPECTED = "point_unexpected", "A stored point has no record in the log."
     POINT_MISSING = "point_missing", "A record in the log has no stored point."
 
+    # Shipments
+    SHIPMENT_SHAPE = "shipment_shape", "A statement about a shipment lacks a field, or has a wrong one."
+    SHIPMENT_ROLE = "shipment_role", "The signer's role does not state such about shipments."
+    SHIPMENT_ORDER = "shipment_order", "In the shipment's state there is no such step."
+    SHIPMENT_SIGNER = "shipment_signer", "It is another one's to state this now."
+    SHIPMENT_PARTY = "shipment_party", "Offered to who is no party of the shipment, or holds it already."
+    SHIPMENT_STALE = "shipment_stale", "Something else was stated after the statement that it follows."
+    SHIPMENT_LIMITS = (
+        "shipment_limits",
+        "Limits are committed before loading, by their hash, and not changed then.",
+    )
+    SHIPMENT_LOGGERS = (
+        "shipment_loggers",
+        "A logger joins twice, leaves without having been there, or none would be left.",
+    )
+    SHIPMENT_TIME = "shipment_time", "It is said to have been before the statement that it follows."
+    SHIPMENT_VERDICT = (
+        "shipment_verdict",
+        "It rests on no verdict about the whole trip that was in the log before.",
+    )
+    VERDICT_MISMATCH = "verdict_mismatch", "Judged again from what it names, the verdict is another one."
+
+    # What goes out and comes in
+    GS1_KEY = "gs1_key", "A GS1 key has a wrong length, character, check digit or place."
+    EPCIS_SHAPE = "epcis_shape", "Not an EPCIS 2.0 document, or an event lacks a field or has a wrong one."
+    VERDICT_CODE = "verdict_code", "Not a compact verdict: its text, compression or fields are others."
+
 
 BY_CODE = {reason.value: reason for reason in Reason}

@@ -8,15 +8,16 @@ from pipeline.wire.finding import decode_finding
 from pipeline.wire.quantities import KINDS
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import check_pack
-from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, Statement
+from pipeline.wire.shipment import check_shipment
+from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, CONTENT_SHIPMENT, Statement
 
 # Content types by role; a role without any is reserved.
 ROLES: Mapping[str, frozenset[int | str]] = MappingProxyType(
     {
         "auditor": frozenset({CONTENT_FINDING}),
-        "shipper": frozenset[int | str](),
-        "carrier": frozenset[int | str](),
-        "consignee": frozenset[int | str](),
+        "shipper": frozenset({CONTENT_SHIPMENT}),
+        "carrier": frozenset({CONTENT_SHIPMENT}),
+        "consignee": frozenset({CONTENT_SHIPMENT}),
         "issuer": frozenset[int | str](),
     }
 )
@@ -29,11 +30,14 @@ def check_content(statement: Statement, kind: str) -> None:
     """Check that a signer of this kind may sign such content, and that the content is such.
 
     Raises:
-        VerificationError: STATEMENT_CONTENT_TYPE; CBOR_*, PACK_*, FINDING_SHAPE.
+        VerificationError: STATEMENT_CONTENT_TYPE; CBOR_*, PACK_*, FINDING_SHAPE; SHIPMENT_SHAPE,
+            SHIPMENT_ROLE.
     """
     if statement.content_type not in CONTENT_TYPES[kind]:
         raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, f"{statement.content_type} by {kind}")
     if statement.content_type == CONTENT_SENML:
         check_pack(statement.payload, statement.issuer)
+    elif statement.content_type == CONTENT_SHIPMENT:
+        check_shipment(statement.payload, kind)
     else:
         decode_finding(statement.payload)
