@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
+import cbor2
 import pytest
 
-from pipeline.log.checkpoint import parse_checkpoint
+from pipeline.log.checkpoint import Checkpoint, add_signatures, cosign, parse_checkpoint, sign_checkpoint
 from pipeline.log.cosigning import parse_add_checkpoint
+from pipeline.log.genesis import sign_genesis
 from pipeline.log.merkle import check_consistency
-from pipeline.log.note import parse_note
+from pipeline.log.note import NoteSigner, encode_vkey, parse_note
+from pipeline.log.policy import parse_policy
 from pipeline.verify.monitor import STATE_PATH, Monitor, Patience
 from pipeline.wire.errors import InputError, MissingError, UnavailableError, VerificationError
 from pipeline.wire.keys import SeedSigner
@@ -23,6 +27,7 @@ from tests.support.city import (
     ForgedLog,
     device_in,
     enrol,
+    policy_text,
     seed,
 )
 
@@ -496,3 +501,152 @@ def test_a_state_of_another_policy_or_without_its_registry_is_refused(log: Log) 
     with pytest.raises(VerificationError):
         Monitor(watcher.line.read, nobody, AUTHORITIES, PATIENCE).restore(kept[STATE_PATH], kept.get)
     assert LOG.name == parse_checkpoint(parse_note(log.files["checkpoint"]).text).origin
+
+
+# What it holds to, step by step
+
+
+def test_before_there_is_a_checkpoint_there_is_nothing_to_do() -> None:
+    """A log that shows none is silent, so far."""
+    watcher = Watcher(ForgedLog())
+    assert watcher.monitor.advance(NOW_S) is False
+    assert watcher.look() == [("warning", "log_silent", "checkpoint")]
+    assert watcher.monitor.advance(NOW_S) is False
+    assert watcher.monitor.position == (0, 0)
+
+
+def test_a_step_tells_whether_another_may_be_made_at_once(log: Log) -> None:
+    """Not where all is done, nor where something is waited for."""
+    path = "tile/entries/000.p/4"
+    for cut, missing in (({path}, []), (set(), [path]), (set(), ["block/1/000"]), (set(), [])):
+        watcher = Watcher(log)
+        watcher.line.cut = cut
+        for gone in missing:
+            del watcher.line.files[gone]
+        watcher.monitor.look(NOW_S)
+        assert watcher.monitor.advance(NOW_S) is not (bool(cut) or bool(missing))
+        assert watcher.monitor.advance(NOW_S) is False
+    watcher = Watcher(log)
+    watcher.line.files[path] = b"x" + watcher.line.files[path][1:]
+    watcher.monitor.look(NOW_S)
+    assert watcher.monitor.advance(NOW_S) is False
+
+
+def test_a_missing_tile_is_waited_for(log: Log) -> None:
+    """It may come yet; nothing has been checked meanwhile."""
+    watcher = Watcher(log)
+    path = "tile/entries/000.p/4"
+    tile = watcher.line.files.pop(path)
+    assert watcher.look() == [("warning", "file_missing", path)]
+    assert watcher.monitor.position == (0, 4)
+    watcher.line.files[path] = tile
+    assert watcher.look() == [("over", "file_missing", path)]
+
+
+@pytest.mark.parametrize("first", [None, b"", b"garbled"])
+def test_a_body_is_asked_for_twice_before_it_is_wrong(log: Log, first: bytes | None) -> None:
+    """What comes right at the second time was a matter of the line."""
+    for answers in (1, 2):
+        watcher = Watcher(log)
+        whole = watcher.line.read
+        bad = [first] * answers
+
+        def read(path: str, whole: Any = whole, bad: list[bytes | None] = bad) -> bytes | None:
+            return bad.pop() if path == "block/1/000" and bad else whole(path)
+
+        watcher.monitor._read = read
+        said = watcher.look()
+        assert bad == []
+        if answers == 1:
+            assert said == []
+        else:
+            reason = ("warning", "file_missing") if first is None else ("alarm", "block_shape")
+            assert said == [(*reason, "block/1/000")]
+
+
+def test_the_first_entry_is_looked_at() -> None:
+    """A genesis of another log."""
+    log = ForgedLog(genesis=sign_genesis(LOG.signer, "other.example/log", 3, AUTHORITIES.file_hash))
+    log.publish(time_s=NOW_S)
+    assert Watcher(log).look() == [("alarm", "checkpoint_origin", "entry 0")]
+
+
+def test_a_log_that_calls_itself_otherwise_is_not_followed(log: Log) -> None:
+    """Also where the policy knows the other one: whoever serves it has exchanged them."""
+    other = NoteSigner("other.example/log", SeedSigner(seed("other log")))
+    text = policy_text().replace("\n", f"\nlog {encode_vkey(other.key())}\n", 1)
+    watcher = Watcher(log)
+    watcher.monitor = Monitor(watcher.line.read, parse_policy(text.encode()), AUTHORITIES, PATIENCE)
+    assert watcher.look() == []
+    checkpoint = Checkpoint(other.name, 9, bytes(32))
+    cosignatures = [cosign(checkpoint, witness, NOW_S) for witness in WITNESSES]
+    note = add_signatures(sign_checkpoint(checkpoint, other), cosignatures)
+    watcher.line.files["checkpoint"] = note
+    assert watcher.look() == [("alarm", "checkpoint_origin", "checkpoint")]
+    assert watcher.monitor.position == (4, 4)
+
+
+def told(watcher: Watcher) -> list[tuple[str, str, str]]:
+    """What is said with its detail."""
+    watcher.monitor.look(NOW_S)
+    while watcher.monitor.advance(NOW_S):
+        pass
+    return [(each.reason.value, each.where, each.detail) for each in watcher.monitor.reports.take()]
+
+
+def test_only_what_contradicts_its_signer_is_an_equivocation(log: Log) -> None:
+    """What the operator named so wrongly convicts no signer; what stands behind it does."""
+    device = log.devices[0]
+    fair, contradicting = device.read(), device.read(sequence=1, records=5)
+    log.add(1, [fair, contradicting, device.read(sequence=4)], equivocations=(1, 2))
+    log.publish(time_s=NOW_S)
+    assert told(Watcher(log)) == [
+        ("equivocation", "block/1/001 leaf 1", "the manifest does not name it as what it is"),
+        ("equivocation", "block/1/001 leaf 2", f"{device.issuer} epoch 1 sequence 1"),
+    ]
+
+
+def test_an_authority_that_contradicts_itself_is_said(log: Log) -> None:
+    """Its statement changes no registry, and is named."""
+    log.enrol(enrol(device_in(1, 1), 0), skip=(1,))
+    log.publish(time_s=NOW_S)
+    assert told(Watcher(log)) == [("equivocation", "block/0/001 leaf 1", "an authority's")]
+
+
+def test_what_is_no_reading_has_no_clock(log: Log) -> None:
+    """Neither a pack that does not decode, nor what is no statement at all."""
+    log.add(1, [log.devices[0].read(payload=b"\x80"), b"no statement", log.devices[0].read()])
+    log.publish(time_s=NOW_S)
+    assert Watcher(log, Patience(skew_s=300)).look() == [
+        ("alarm", "pack_shape", "block/1/001 leaf 1"),
+        ("alarm", "cbor_truncated", "block/1/001 leaf 2"),
+    ]
+
+
+def test_files_are_kept_under_names_that_the_next_version_knows(log: Log) -> None:
+    """Numbered updates of the registry, evidence by its hash, and the state with its version first."""
+    log.enrol(enrol(device_in(1, 1), 2))
+    log.go_on()
+    watcher = Watcher(log)
+    watcher.look()
+    assert list(watcher.kept) == ["registry/000000", "registry/000001", "state"]
+    assert cbor2.loads(watcher.kept["state"])[0] == [1, True]
+    watcher.line.files = forked(log, 0).files
+    watcher.look()
+    files = ("smaller.checkpoint", "larger.request", "larger.prefix")
+    name = next(path.split("/")[1] for path in watcher.kept if path.startswith("evidence/"))
+    folder = f"evidence/{name}"
+    parts = [watcher.kept[f"{folder}/{file}"] for file in files]
+    assert name == f"split-view-{sha256(b''.join(parts)).hexdigest()[:16]}"
+    outsider = Monitor(watcher.line.read, POLICY, AUTHORITIES, PATIENCE, bodies=False)
+    assert cbor2.loads(outsider.kept()["state"])[0] == [1, False]
+
+
+def test_a_state_of_another_version_is_refused(log: Log) -> None:
+    """And one that was begun with bodies, by a monitor that goes without."""
+    watcher = Watcher(log)
+    watcher.look()
+    fields = cbor2.loads(watcher.kept[STATE_PATH])
+    fields[0][0] = 2
+    with pytest.raises(InputError, match="another version of it began"):
+        watcher.new().restore(cbor2.dumps(fields), watcher.kept.get)

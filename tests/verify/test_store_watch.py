@@ -282,7 +282,7 @@ def test_an_invention_behind_the_log_is_told_after_that_time() -> None:
 
 
 def test_a_finding_says_what_the_store_says() -> None:
-    """Nothing, a number, or in words what is none; and the leaf that it names, where a finding can name it."""
+    """Nothing, a number, or in words what is none; and the leaf that it names, where that can be said."""
     watched = Watched()
     watched.sweep()
     (kind, place), value = next(iter(watched.store.points.items()))
