@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from pipeline.edges.mqtt_packets import (
     CONNACK,
@@ -84,8 +85,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
-        assert isinstance(transport, asyncio.Transport), "MQTT is spoken over streams"
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # That of uvloop is no subclass.
         session = self._session
         self.send(
             connect_packet(session.address.client_id, session.keepalive_s, persistent=session.persistent)
