@@ -147,3 +147,25 @@ def test_leaves_come_in_order_and_inside_the_tree(indices: list[int]) -> None:
     with pytest.raises(VerificationError) as refused:
         tree.add(last, bytes(32), iter([bytes(32)] * 20))
     assert refused.value.reason is Reason.INDEX_OUTSIDE
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_behind_the_last_leaf_there_is_no_other(size: int) -> None:
+    """Not even right behind it."""
+    tree = ProvenLeaves(size)
+    for index in range(size):
+        tree.add(index, bytes(32), iter([]))
+    for step in (tree.skip, lambda index, hashes: tree.add(index, bytes(32), hashes)):
+        with pytest.raises(VerificationError) as refused:
+            step(size, iter([bytes(32)]))
+        assert refused.value.reason is Reason.INDEX_OUTSIDE
+
+
+def test_where_there_is_no_gap_nothing_is_taken() -> None:
+    """A leaf may follow on the one before, or be the first."""
+    leaves = leaves_of(3)
+    tree, hashes = ProvenLeaves(3), iter([leaves[2]])
+    for index in (0, 1):
+        tree.skip(index, hashes)
+        tree.add(index, leaves[index], hashes)
+    assert tree.root(hashes) == node(node(leaves[0], leaves[1]), leaves[2])
