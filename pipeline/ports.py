@@ -151,8 +151,11 @@ class Span:
 class PointStore(Protocol):
     """A projection of the log: series of points. It may be wiped and built again at any time."""
 
-    async def write(self, points: Sequence[Point]) -> None:
-        """Store points durably; at one place the point with the larger `ref` stays. Idempotent."""
+    async def write(self, points: Sequence[Point]) -> int:
+        """Store points durably; at one place the point with the larger `ref` stays. Idempotent.
+
+        Returns how many of them the store does not take, which it has put aside.
+        """
         ...
 
 

@@ -6,8 +6,9 @@ A service runs until it is cancelled, or ends with the error that stops it; seve
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pipeline.counts import Board
 from pipeline.edges.clock import SystemClock
 from pipeline.edges.files import LocalFiles
 from pipeline.edges.sqlite_index import SqliteReceiptIndex
@@ -53,6 +54,7 @@ class Site:
         sender: Opens the session that receipts go out by.
         points: Opens the point store.
         share: Works on those shards that fall to this process.
+        board: What the stages count.
         on_published: Hears the size of every published checkpoint.
     """
 
@@ -62,6 +64,7 @@ class Site:
     sender: Callable[[], AbstractAsyncContextManager[MqttSender]]
     points: Callable[[], AbstractAsyncContextManager[PointStore]]
     share: Callable[[Work], Awaitable[None]] = work_on_every_shard
+    board: Board = field(default_factory=Board)
     on_published: Callable[[int], None] = lambda _size: None
 
     def authorities(self) -> Authorities:
@@ -91,37 +94,48 @@ def _read(name: str, folder: CityFolder) -> bytes:
 
 
 async def _bridge(site: Site) -> None:
-    async with site.inbox() as inbox:
-        await bridge.run(site.bus, inbox, SHARDS)
+    with site.board.running("bridge") as counts:
+        async with site.inbox() as inbox:
+            await bridge.run(site.bus, inbox, SHARDS, counts=counts)
 
 
 async def _aggregator(site: Site) -> None:
     authorities = site.authorities()
-    await site.share(lambda shard: aggregator.run(site.bus, shard, SHARDS, authorities))
+
+    async def seal(shard: int) -> None:
+        with site.board.running("aggregator", str(shard)) as counts:
+            await aggregator.run(site.bus, shard, SHARDS, authorities, counts)
+
+    await site.share(seal)
 
 
 async def _log(site: Site) -> None:
     key = load_log_key(site.folder)
-    await log.run(site.bus, key.name, SHARDS, key.signer, site.authorities())
+    with site.board.running("log") as counts:
+        await log.run(site.bus, key.name, SHARDS, key.signer, site.authorities(), counts)
 
 
 async def _publisher(site: Site) -> None:
     key, policy = load_log_key(site.folder), site.policy()
     async with AsyncExitStack() as stack:
+        counts = stack.enter_context(site.board.running("publisher"))
         witnesses = await _open_witnesses(stack, site.folder, key, policy)
         files, state = LocalFiles(site.folder.log), LocalFiles(site.folder.state / "publisher")
         publisher = Publisher(key, policy, witnesses, files, state, site.on_published)
-        await publisher.run(site.bus, SHARDS)
+        await publisher.run(site.bus, SHARDS, counts)
 
 
 async def _courier(site: Site) -> None:
-    async with SqliteReceiptIndex.open(site.folder.state / "receipts.db") as index, site.sender() as sender:
-        await courier.run(site.bus, SHARDS, sender, index)
+    with site.board.running("courier") as counts:
+        receipts = SqliteReceiptIndex.open(site.folder.state / "receipts.db")
+        async with receipts as index, site.sender() as sender:
+            await courier.run(site.bus, SHARDS, sender, index, counts)
 
 
 async def _projector(site: Site) -> None:
-    async with site.points() as points:
-        await projector.run(site.bus, SHARDS, site.authorities(), points)
+    with site.board.running("projector") as counts:
+        async with site.points() as points:
+            await projector.run(site.bus, SHARDS, site.authorities(), points, counts)
 
 
 async def _open_witnesses(

@@ -1,4 +1,4 @@
-"""HTTP servers of the log: a witness that cosigns (C2SP tlog-witness), and the published files (tlog-tiles).
+"""HTTP servers: a witness that cosigns (C2SP tlog-witness), published files (tlog-tiles), a service's health.
 
 Starlette says what is served, uvicorn serves it on h11, whose header limits it has. Bodies, times and the
 number of connections are bounded here.
@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import re
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
@@ -29,6 +29,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 FRESH = "public, max-age=2"
 PRIVATE = "private, no-store"
 TEXT = "text/plain; charset=utf-8"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 _TILE = re.compile(r"tile/(?:[0-9]{1,2}|entries)(?:/x[0-9]{3})*/[0-9]{3}(?:\.p/[0-9]{1,3})?", re.ASCII)
 _BLOCK = re.compile(r"block/[0-9]{1,5}(?:/x[0-9]{3})*/[0-9]{3}|registry", re.ASCII)
@@ -98,6 +99,35 @@ def files_app(read: ReadFile, auditor_token: str | None) -> Starlette:
             Route("/tile/{path:path}", tile, methods=["GET"]),
             Route("/block/{path:path}", block, methods=["GET"]),
             Route("/registry", block, methods=["GET"]),
+        ]
+    )
+
+
+def health_app(unready: Callable[[], Sequence[str]], metrics: Callable[[], bytes]) -> Starlette:
+    """Return the application of a service's health: /health/live, /health/ready, /metrics.
+
+    Args:
+        unready: Says which parts are not at work, or not yet.
+        metrics: Makes the page for Prometheus.
+    """
+
+    async def live(_request: Request) -> Response:
+        return Response("live\n", media_type=TEXT)
+
+    async def ready(_request: Request) -> Response:
+        missing = unready()
+        if missing:
+            return Response(f"not ready: {', '.join(missing)}\n", 503, media_type=TEXT)
+        return Response("ready\n", media_type=TEXT)
+
+    async def figures(_request: Request) -> Response:
+        return Response(metrics(), headers={"content-type": METRICS})
+
+    return Starlette(
+        routes=[
+            Route("/health/live", live, methods=["GET"]),
+            Route("/health/ready", ready, methods=["GET"]),
+            Route("/metrics", figures, methods=["GET"]),
         ]
     )
 

@@ -90,8 +90,8 @@ class InfluxPoints:
         finally:
             await asyncio.to_thread(client.close)
 
-    async def write(self, points: Sequence[Point]) -> None:
-        """Store points durably, in the order of the log. Idempotent.
+    async def write(self, points: Sequence[Point]) -> int:
+        """Store points durably, in the order of the log. Idempotent. Returns how many were rejected.
 
         What InfluxDB will not take goes to the file of rejected points, one by one; the others are stored.
 
@@ -100,18 +100,18 @@ class InfluxPoints:
         """
         latest = {(p.kind, p.device, p.subject, p.quantity, p.time_us): p for p in points}
         lines = [encode_line(point) for point in latest.values()]
-        for start in range(0, len(lines), LINES_MAX):
-            await self._write(lines[start : start + LINES_MAX])
+        starts = range(0, len(lines), LINES_MAX)
+        return sum([await self._write(lines[start : start + LINES_MAX]) for start in starts])
 
-    async def _write(self, lines: Sequence[str]) -> None:
+    async def _write(self, lines: Sequence[str]) -> int:
+        """Send lines; return how many were rejected."""
         if await self._is_stored(lines):
-            return
+            return 0
         if len(lines) > 1:
             middle = len(lines) // 2
-            await self._write(lines[:middle])
-            await self._write(lines[middle:])
-        else:
-            await asyncio.to_thread(_keep, self._rejected, lines[0])
+            return await self._write(lines[:middle]) + await self._write(lines[middle:])
+        await asyncio.to_thread(_keep, self._rejected, lines[0])
+        return 1
 
     async def _is_stored(self, lines: Sequence[str]) -> bool:
         """Send lines until they are answered; tell whether they were taken."""

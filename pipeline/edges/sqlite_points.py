@@ -173,14 +173,17 @@ class SqlitePoints:
         async with open_database(path, SCHEMA) as database:
             yield cls(database)
 
-    async def write(self, points: Sequence[Point]) -> None:
+    async def write(self, points: Sequence[Point]) -> int:
         """Store points durably; at one place the point with the larger `ref` stays. Idempotent.
+
+        Returns 0: it takes all.
 
         Raises:
             UnavailableError: The disk failed or is full.
         """
         if points:
             await self._database.write("points", partial(_store, points=points))
+        return 0
 
     async def counts(self) -> PointCounts:
         """Count what is stored."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from pipeline.counts import Counts
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.changes import check_change, decode_change
 from pipeline.identity.records import KeyRecord
@@ -223,6 +224,12 @@ class Sealer:
             or block.refused_bytes >= REFUSED_BYTES_MAX
         )
 
+    def outcomes(self) -> tuple[int, int, Counter[str]]:
+        """Return what the open block's messages became: leaves, duplicates, refusals by reason."""
+        block = self._open
+        assert block is not None, "nothing is open"
+        return len(block.leaves), len(block.duplicates), Counter(item.reason for item in block.refused)
+
     def step(self, message: Message) -> None:
         """Check a message and take it into the open block."""
         for checked in self.check(self.in_time([message])):
@@ -323,7 +330,7 @@ class Sealer:
         """Close the open block and return everything that must be appended in one transaction."""
         block = self._open
         assert block is not None, "nothing to seal"
-        counts: Counter[str] = Counter(item.reason for item in block.refused)
+        accepted, duplicates, refused = self.outcomes()
         registry_blocks, registry_root = self.admission.state
         snapshot = self.signers.to_bytes() if (self.tip.height + 1) % SNAPSHOT_EVERY == 0 else None
         manifest = Manifest(
@@ -335,9 +342,9 @@ class Sealer:
             offset_last=block.last.offset,
             arrival_first_ms=block.first.timestamp_ms,
             arrival_last_ms=block.last.timestamp_ms,
-            accepted=len(block.leaves),
-            duplicates=len(block.duplicates),
-            refused=dict(sorted(counts.items())),
+            accepted=accepted,
+            duplicates=duplicates,
+            refused=dict(sorted(refused.items())),
             refused_hash=hashlib.sha256(b"".join(item.sha256 for item in block.refused)).digest(),
             registry_blocks=registry_blocks,
             registry_root=registry_root,
@@ -455,7 +462,9 @@ class _RegistryFollower:
         return self._ahead is not None and arrival_ms - self._ahead.timestamp_ms > self._bound_ms
 
 
-async def run(bus: Bus, shard: int, shards: int, authorities: Authorities) -> None:
+async def run(
+    bus: Bus, shard: int, shards: int, authorities: Authorities, counts: Counts | None = None
+) -> None:
     """Take a shard over and seal its statements until cancelled.
 
     Raises:
@@ -483,38 +492,52 @@ async def run(bus: Bus, shard: int, shards: int, authorities: Authorities) -> No
             shard, shards, topic_id, admission, restored.signers, restored.tip, restored.block_offset
         )
         statements.seek(shard, restored.tip.offset)
-        await _seal_forever(sealer, statements, writer, None if shard == REGISTRY_SHARD else follower)
+        committer = _Committer(sealer, writer, counts or Counts())
+        await _seal_forever(committer, statements, None if shard == REGISTRY_SHARD else follower)
 
 
 async def _seal_forever(
-    sealer: Sealer, statements: BusReader, writer: BusWriter, follower: _RegistryFollower | None
+    committer: "_Committer", statements: BusReader, follower: _RegistryFollower | None
 ) -> None:
+    sealer, counts = committer.sealer, committer.counts
     loop = asyncio.get_running_loop()
     close_at = loop.time()
     while True:
         wait_s = max(0.0, close_at - loop.time()) if sealer.is_open else IDLE_S
         batch = sealer.in_time(await statements.read(READ_MAX, wait_s))
+        counts.turn()
+        counts.take(len(batch))
         # Read after the statements: a device that has its enrolment's receipt is then known for certain.
         while follower and (blocks := await follower.pending()):
             if sealer.is_open:
-                await _commit(sealer, writer)
+                await committer.commit()
             follower.apply(blocks)
         while follower and batch and await follower.is_late_for(batch[-1].timestamp_ms):
             if sealer.is_open:
-                await _commit(sealer, writer)
+                await committer.commit()
             follower.apply(await follower.pending(IDLE_S))
         for checked in sealer.check(batch):
             if not sealer.is_open:
                 close_at = loop.time() + CLOSE_AFTER_S
             sealer.take(checked)
             if sealer.is_full:
-                await _commit(sealer, writer)
+                await committer.commit()
         if sealer.is_open and loop.time() >= close_at:
-            await _commit(sealer, writer)
+            await committer.commit()
 
 
-async def _commit(sealer: Sealer, writer: BusWriter) -> None:
-    # A crash before this append leaves no block: the next start reads the same statements again. A crash
-    # after it leaves the block: the next start reads it back and goes on behind its offsets.
-    offsets = await writer.append(sealer.seal())
-    sealer.block_offset = offsets[0]
+@dataclass(frozen=True, slots=True)
+class _Committer:
+    sealer: Sealer
+    writer: BusWriter
+    counts: Counts
+
+    async def commit(self) -> None:
+        """Seal the open block and append it."""
+        sealer = self.sealer
+        outcomes = sealer.outcomes()
+        # A crash before this append leaves no block: the next start reads the same statements again. A crash
+        # after it leaves the block: the next start reads it back and goes on behind its offsets.
+        offsets = await self.writer.append(sealer.seal())
+        sealer.block_offset = offsets[0]
+        self.counts.settle(*outcomes)

@@ -8,6 +8,7 @@ next to nothing and is accounted for all the same. Whoever may send under a name
 import asyncio
 from collections import OrderedDict
 
+from pipeline.counts import Counts
 from pipeline.ports import Append, Bus, Delivery, Inbox
 from pipeline.stages.envelopes import wrap_arrival, wrap_over_quota
 from pipeline.wire.errors import VerificationError
@@ -62,14 +63,23 @@ def place(delivery: Delivery, shards: int, *, within_quota: bool = True) -> Appe
     return Append(STATEMENTS, shard, wrap(delivery.payload), delivery.topic.encode())
 
 
-async def run(bus: Bus, inbox: Inbox, shards: int, name: str = "bridge", quota: Quota | None = None) -> None:
+async def run(
+    bus: Bus,
+    inbox: Inbox,
+    shards: int,
+    name: str = "bridge",
+    quota: Quota | None = None,
+    counts: Counts | None = None,
+) -> None:
     """Move messages until cancelled."""
-    quota = quota or Quota()
+    quota, counts = quota or Quota(), counts or Counts()
     loop = asyncio.get_running_loop()
     async with bus.sender(name) as sender:
         while True:
             deliveries = await inbox.receive(RECEIVE_MAX, GATHER_S)
+            counts.turn()
             if deliveries:
+                counts.take(len(deliveries))
                 # A crash in this call leaves the messages unacknowledged, and any of them on the bus: the
                 # device sends them again. A crash after it leaves all there, and a repeat is dropped there.
                 now_s = loop.time()
@@ -79,4 +89,5 @@ async def run(bus: Bus, inbox: Inbox, shards: int, name: str = "bridge", quota: 
                         for delivery in deliveries
                     ]
                 )
+                counts.settle(len(deliveries))
                 await inbox.acknowledge(deliveries)

@@ -5,10 +5,11 @@ again, from an index that can be rebuilt from the topics.
 """
 
 import asyncio
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 
+from pipeline.counts import Counts
 from pipeline.log.block import decode_body
 from pipeline.log.merkle import BlockTree, hash_leaves
 from pipeline.log.receipt import make_receipt
@@ -77,14 +78,18 @@ async def _read_at(reader: BusReader, partition: int, offset: int) -> Message:
             return message
 
 
-async def _deliver_receipts(bus: Bus, shards: int, publisher: Publisher, index: ReceiptIndex) -> None:
+async def _deliver_receipts(
+    bus: Bus, shards: int, publisher: Publisher, index: ReceiptIndex, counts: Counts
+) -> None:
     parser = StatementParser()
     async with open_follower(bus, shards) as follower:
         await follower.resume(await bus.committed(GROUP, LOG, LOG_PARTITION))
         while True:
             entries = await follower.read(READ_MAX, IDLE_S)
+            counts.turn()
             for entry in entries:
                 by_issuer, rows = receipts_of(entry, parser)
+                counts.take(len(rows))
                 await index.put(rows)
                 await asyncio.gather(
                     *(
@@ -92,6 +97,7 @@ async def _deliver_receipts(bus: Bus, shards: int, publisher: Publisher, index: 
                         for issuer, receipts in by_issuer.items()
                     )
                 )
+                counts.settle(len(rows))
             if entries:
                 # A crash before this commit sends the same receipts again; devices drop what they know.
                 await bus.commit(GROUP, LOG, LOG_PARTITION, entries[-1].log_offset)
@@ -111,7 +117,12 @@ def _again(refused: Iterable[Refused], duplicates: Iterable[Duplicate]) -> list[
 
 
 async def _deliver_refusals(
-    bus: Bus, shards: Sequence[int], publisher: Publisher, index: ReceiptIndex, archive: _Archive
+    bus: Bus,
+    shards: Sequence[int],
+    publisher: Publisher,
+    index: ReceiptIndex,
+    archive: _Archive,
+    counts: Counts,
 ) -> None:
     async with bus.reader(REFUSED, shards) as reader:
         for shard in shards:
@@ -119,6 +130,7 @@ async def _deliver_refusals(
         while True:
             for message in await reader.read(READ_MAX, IDLE_S):
                 refused, duplicates = unwrap_outcomes(message.value)
+                counts.take(len(refused) + len(duplicates))
                 for issuer, epoch, sequence in _again(refused, duplicates):
                     places = await index.find(issuer, epoch, sequence)
                     receipts = [
@@ -133,6 +145,7 @@ async def _deliver_refusals(
                         )
                 # A crash before this commit sends the same refusals again; devices park what they hold, once.
                 await bus.commit(GROUP, REFUSED, message.partition, message.offset + 1)
+                counts.settle(0, len(duplicates), Counter(item.reason for item in refused))
 
 
 def _addressee(item: Refused) -> str | None:
@@ -144,11 +157,15 @@ def _addressee(item: Refused) -> str | None:
         return None
 
 
-async def run(bus: Bus, shards: int, publisher: Publisher, index: ReceiptIndex) -> None:
+async def run(
+    bus: Bus, shards: int, publisher: Publisher, index: ReceiptIndex, counts: Counts | None = None
+) -> None:
     """Deliver receipts and refusals until cancelled."""
+    counts = counts or Counts()
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(bus.reader(LOG, [LOG_PARTITION]))
         blocks = [await stack.enter_async_context(bus.reader(BLOCKS, [shard])) for shard in range(shards)]
         async with asyncio.TaskGroup() as group:
-            group.create_task(_deliver_receipts(bus, shards, publisher, index))
-            group.create_task(_deliver_refusals(bus, range(shards), publisher, index, _Archive(log, blocks)))
+            group.create_task(_deliver_receipts(bus, shards, publisher, index, counts))
+            refusals = _deliver_refusals(bus, range(shards), publisher, index, _Archive(log, blocks), counts)
+            group.create_task(refusals)

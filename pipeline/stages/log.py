@@ -7,6 +7,7 @@ repeat after a crash gives the same bytes.
 from collections import deque
 from collections.abc import Sequence
 
+from pipeline.counts import Counts
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.lag import RegistryLag
 from pipeline.identity.registry import Registry
@@ -162,7 +163,14 @@ async def _restore_shard(bus: Bus, ledger: Ledger, shard: int, start: int, last:
                     return
 
 
-async def run(bus: Bus, origin: str, shards: int, signer: Signer, authorities: Authorities) -> None:
+async def run(
+    bus: Bus,
+    origin: str,
+    shards: int,
+    signer: Signer,
+    authorities: Authorities,
+    counts: Counts | None = None,
+) -> None:
     """Append every block to the log until cancelled.
 
     Raises:
@@ -177,15 +185,20 @@ async def run(bus: Bus, origin: str, shards: int, signer: Signer, authorities: A
         ledger = Ledger(origin, shards, signer, await bus.topic_id(STATEMENTS), authorities)
         if not await _restore(bus, ledger, shards, blocks):
             await writer.append([ledger.genesis()])
+        counts = counts or Counts()
         waiting = [deque[Message]() for _ in range(shards)]
         while True:
-            for message in await blocks.read(READ_MAX, IDLE_S):
+            read = await blocks.read(READ_MAX, IDLE_S)
+            counts.turn()
+            counts.take(len(read))
+            for message in read:
                 waiting[message.partition].append(message)
             entries = await _take(ledger, waiting, history)
             if entries:
                 # A crash before this append leaves the blocks without a place: the next start makes the same
                 # entries, perhaps in another order. A crash after it leaves them placed.
                 await writer.append(entries)
+                counts.settle(sum(entry.topic == LOG for entry in entries))
 
 
 async def _take(ledger: Ledger, waiting: Sequence[deque[Message]], history: BusReader) -> list[Append]:

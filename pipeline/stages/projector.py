@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pipeline.counts import Counts
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import Registry
 from pipeline.log.block import decode_body
@@ -74,15 +75,21 @@ async def _resume(bus: Bus, follower: LogFollower, projection: Projection) -> No
                 projection.enrol(decode_manifest(leaves[0]), leaves)
 
 
-async def run(bus: Bus, shards: int, authorities: Authorities, store: PointStore) -> None:
+async def run(
+    bus: Bus, shards: int, authorities: Authorities, store: PointStore, counts: Counts | None = None
+) -> None:
     """Project until cancelled."""
+    counts = counts or Counts()
     projection = Projection(authorities)
     async with open_follower(bus, shards) as follower:
         await _resume(bus, follower, projection)
         while True:
             entries = await follower.read(READ_MAX, IDLE_S)
             points = [point for entry in entries for point in projection.step(entry)]
-            await store.write(points)
+            counts.turn()
+            counts.take(len(points))
+            rejected = await store.write(points)
+            counts.settle(len(points) - rejected, refused={"rejected": rejected} if rejected else None)
             if entries:
                 # A crash before this commit writes the same points again, to the same places.
                 await bus.commit(GROUP, LOG, LOG_PARTITION, entries[-1].log_offset)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipeline.counts import Counts
 from pipeline.identity.archived import REGISTRY_PATH, REGISTRY_SHARD, read_registry
 from pipeline.identity.registry import Registry
 from pipeline.identity.snapshot import encode_registry
@@ -132,12 +133,13 @@ class Publisher:
         self._published = 0
         self._notify = notify
 
-    async def run(self, bus: Bus, shards: int) -> None:
+    async def run(self, bus: Bus, shards: int, counts: Counts | None = None) -> None:
         """Publish until cancelled.
 
         Raises:
             RolledBackError: A witness contradicts our tree.
         """
+        counts = counts or Counts()
         async with open_follower(bus, shards) as follower:
             await self._resume(follower)
             last = await bus.last(LOG, LOG_PARTITION)
@@ -147,12 +149,16 @@ class Publisher:
                 behind = self._published < self._appender.size
                 read = await follower.read(READ_MAX, retry_s if behind else IDLE_S)
                 entries = [entry for entry in read if entry.index >= self._appender.size]
+                counts.turn()
                 if entries:
+                    counts.take(len(entries))
                     await self._integrate(entries)
                 if last and self._log_offset < last.offset:
                     continue  # Witnesses may know all that was in the log when we started, so go there first.
                 if self._published < self._appender.size:
                     published = await self._publish()
+                    if published:
+                        counts.settle(counts.waiting)
                     # Without a quorum the log grows on, receipts flow, and the checkpoint waits.
                     retry_s = 0.0 if published else _next_retry_s(retry_s)
 

@@ -50,7 +50,7 @@ class MemoryPoints:
         self.points: dict[tuple[str, str, str, int], Point] = {}
         self.fails = False
 
-    async def write(self, points: Sequence[Point]) -> None:
+    async def write(self, points: Sequence[Point]) -> int:
         await asyncio.sleep(0)
         if self.fails:
             raise UnavailableError("points", "write")
@@ -59,3 +59,4 @@ class MemoryPoints:
             if place not in self.points or self.points[place].ref <= point.ref:
                 self.points[place] = point
         await asyncio.sleep(0)
+        return 0

@@ -15,6 +15,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+from pipeline.counts import Counts
 from pipeline.log.block import decode_body, parse_signed_block
 from pipeline.log.checkpoint import open_checkpoint, parse_checkpoint
 from pipeline.log.manifest import Manifest, decode_manifest
@@ -212,6 +213,7 @@ class Simulation:
         self.zombies: list[asyncio.Task[None]] = []
         self.trouble = 1.0  # From 1, all the time, to 0, none.
         self.starts: Counter[str] = Counter()
+        self.counts: dict[str, Counts] = {}
         self._seen = _Seen()
 
     def _folder(self) -> MemoryFiles:
@@ -219,17 +221,17 @@ class Simulation:
 
     # What runs
 
-    def _stages(self) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
+    def _stages(self) -> Mapping[str, Callable[[Counts], Coroutine[Any, Any, None]]]:
         aggregators = {
             f"aggregator-{shard}": partial(aggregator.run, self.bus, shard, SHARDS, AUTHORITIES)
             for shard in range(SHARDS)
         }
         return aggregators | {
-            "log": lambda: log.run(self.bus, ORIGIN, SHARDS, LOG_KEY.signer, AUTHORITIES),
-            "publisher": lambda: self._publisher().run(self.bus, SHARDS),
-            "courier": lambda: courier.run(self.bus, SHARDS, self.mqtt, self.index),
-            "projector": lambda: projector.run(self.bus, SHARDS, AUTHORITIES, self.points),
-            "bridge": lambda: bridge.run(self.bus, self.inbox, SHARDS),
+            "log": partial(log.run, self.bus, ORIGIN, SHARDS, LOG_KEY.signer, AUTHORITIES),
+            "publisher": lambda counts: self._publisher().run(self.bus, SHARDS, counts),
+            "courier": partial(courier.run, self.bus, SHARDS, self.mqtt, self.index),
+            "projector": partial(projector.run, self.bus, SHARDS, AUTHORITIES, self.points),
+            "bridge": lambda counts: bridge.run(self.bus, self.inbox, SHARDS, counts=counts),
         }
 
     def _publisher(self) -> Publisher:
@@ -254,7 +256,8 @@ class Simulation:
         self.starts[name] += 1
         if name == "bridge":
             self.inbox.reconnect()
-        self.tasks[name] = asyncio.create_task(self._stages()[name](), name=name)
+        counts = self.counts[name] = Counts()
+        self.tasks[name] = asyncio.create_task(self._stages()[name](counts), name=name)
 
     async def stop(self, name: str) -> None:
         """Stop a stage wherever it is, as a crash would; what it had in memory is gone."""
@@ -293,6 +296,7 @@ class Simulation:
         await self._calm()
         self.check()
         self.check_end()
+        self.check_counts()
         for task in [*self.tasks.values(), *self.zombies]:
             task.cancel()
         await asyncio.gather(*self.tasks.values(), *self.zombies, return_exceptions=True)
@@ -312,6 +316,13 @@ class Simulation:
             waiting = any(sender.outbox for sender in self.senders.values()) or self.inbox.waiting
             quiet = 0 if waiting else quiet + 1
             assert loop.time() < CHAOS_S + CALM_S, "what was sent is neither receipted nor refused"
+
+    def check_counts(self) -> None:
+        """Every stage has settled all that it took since its last start, and says what became of it."""
+        for name, counts in self.counts.items():
+            settled = counts.given + counts.duplicates + sum(counts.refused.values())
+            assert (counts.taken, counts.waiting) == (settled, 0), name
+            assert counts.turned_s is not None, name
 
     def _enrol(self, count: int, first: int = 0) -> int:
         for number in range(first, first + count):
