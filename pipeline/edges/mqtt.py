@@ -9,10 +9,11 @@ import asyncio
 import math
 import os
 import random
+import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from pipeline.edges.mqtt_packets import (
@@ -61,12 +62,34 @@ def backoff_s(attempt: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What a broker behind TLS is shown, and what it has to show itself.
+
+    Attributes:
+        name: Who connects.
+        password: Its password, if it has one.
+        context: Which certificates may vouch for the broker.
+    """
+
+    name: str
+    password: str | None = field(repr=False)
+    context: ssl.SSLContext
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """Where the broker is, and who connects to it."""
 
     host: str
     port: int
     client_id: str
+    access: Access | None = None
+
+    @property
+    def login(self) -> tuple[str, str] | None:
+        """Return name and password, where there are any."""
+        access = self.access
+        return None if access is None or access.password is None else (access.name, access.password)
 
 
 class _Connection(asyncio.Protocol):
@@ -88,7 +111,12 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # That of uvloop is no subclass.
         session = self._session
         self.send(
-            connect_packet(session.address.client_id, session.keepalive_s, persistent=session.persistent)
+            connect_packet(
+                session.address.client_id,
+                session.keepalive_s,
+                persistent=session.persistent,
+                login=session.address.login,
+            )
         )
 
     def data_received(self, data: bytes) -> None:
@@ -244,7 +272,8 @@ class _Session:
         loop, address = asyncio.get_running_loop(), self.address
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await loop.create_connection(lambda: connection, address.host, address.port)
+                tls = None if address.access is None else address.access.context
+                await loop.create_connection(lambda: connection, address.host, address.port, ssl=tls)
         except TimeoutError:
             self.problem = f"it cannot be reached within {CONNECT_TIMEOUT_S:g} s"
             return
@@ -283,6 +312,7 @@ class MqttInbox:
         client_id: str,
         topics: Sequence[str],
         *,
+        access: Access | None = None,
         queue_max: int = QUEUE_MAX,
         keepalive_s: int = KEEPALIVE_S,
     ) -> "AsyncGenerator[MqttInbox]":
@@ -291,7 +321,8 @@ class MqttInbox:
         Raises:
             UnavailableError: There is no connection within some seconds.
         """
-        session = _Session(Address(host, port, client_id), topics, persistent=True, keepalive_s=keepalive_s)
+        address = Address(host, port, client_id, access)
+        session = _Session(address, topics, persistent=True, keepalive_s=keepalive_s)
         inbox = cls(session, queue_max)
         async with session.connected():
             yield inbox
@@ -363,14 +394,21 @@ class MqttPublisher:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, host: str, port: int, client_id: str, *, keepalive_s: int = KEEPALIVE_S
+        cls,
+        host: str,
+        port: int,
+        client_id: str,
+        *,
+        access: Access | None = None,
+        keepalive_s: int = KEEPALIVE_S,
     ) -> "AsyncGenerator[MqttPublisher]":
         """Connect, and stay connected while the context lasts.
 
         Raises:
             UnavailableError: There is no connection within some seconds.
         """
-        session = _Session(Address(host, port, client_id), (), persistent=False, keepalive_s=keepalive_s)
+        address = Address(host, port, client_id, access)
+        session = _Session(address, (), persistent=False, keepalive_s=keepalive_s)
         publisher = cls(session)
         async with session.connected():
             yield publisher
@@ -413,3 +451,19 @@ class MqttPublisher:
         for answer in unanswered.values():
             if not answer.done():
                 answer.set_result(False)
+
+
+@asynccontextmanager
+async def open_peer(
+    host: str, port: int, client_id: str, topics: Sequence[str], *, access: Access | None = None
+) -> AsyncGenerator[tuple[MqttInbox, MqttPublisher]]:
+    """Receive and send by one session, which is all that a broker grants to a name.
+
+    Raises:
+        UnavailableError: There is no connection within some seconds.
+    """
+    address = Address(host, port, client_id, access)
+    session = _Session(address, topics, persistent=True, keepalive_s=KEEPALIVE_S)
+    peers = MqttInbox(session, QUEUE_MAX), MqttPublisher(session)
+    async with session.connected():
+        yield peers

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import pytest
+import uvloop
 
 from pipeline.edges import mqtt
 from pipeline.edges.mqtt import MqttInbox, MqttPublisher
@@ -339,6 +340,24 @@ def test_attempts_come_slower_and_not_together(monkeypatch: pytest.MonkeyPatch) 
         assert longest_s * 0.9 < max(waits_s) <= longest_s
         assert len(set(waits_s)) > 190
     assert mqtt.backoff_s(10**6) <= 10
+
+
+def test_it_speaks_on_uvloop_too() -> None:
+    """What services run on: a message in and its acknowledgement out, a message out and its answer in."""
+
+    async def main() -> None:
+        async with FakeBroker().listening() as broker:
+            async with inbox_on(broker) as (inbox, connection):
+                connection.publish(1, b"in")
+                deliveries = await soon(inbox.receive(1, 0))
+                await inbox.acknowledge(deliveries)
+                assert (await connection.read(PUBACK)).message_id == 1
+            async with publisher_on(broker) as (publisher, connection):
+                publishing = asyncio.create_task(publisher.publish("receipts/a", b"out"))
+                connection.acknowledge(await connection.read(PUBLISH))
+                await soon(publishing)
+
+    uvloop.run(main())
 
 
 # The publisher.
