@@ -104,10 +104,13 @@ def parse_publish(packet: Packet) -> Published:
     return Published(data[start + 2 : topic_end], message_id, data[payload_at:end])
 
 
-def connect_packet(client_id: str, keepalive_s: int, *, persistent: bool) -> bytes:
-    """Return a CONNECT (3.1)."""
-    flags = 0 if persistent else 0x02
+def connect_packet(
+    client_id: str, keepalive_s: int, *, persistent: bool, login: tuple[str, str] | None = None
+) -> bytes:
+    """Return a CONNECT (3.1); `login` is a name and its password."""
+    flags = (0 if persistent else 0x02) | (0 if login is None else 0xC0)
     body = b"\x00\x04MQTT\x04" + bytes((flags,)) + keepalive_s.to_bytes(2) + _text(client_id.encode())
+    body += b"".join(_text(word.encode()) for word in login or ())
     return b"\x10" + _length(len(body)) + body
 
 
