@@ -22,6 +22,7 @@ def describe_query(query: Query) -> dict[str, Any]:
         "subjects": sorted(query.subjects),
         "areas": sorted(query.areas),
         "quantities": sorted(query.quantities),
+        "shipments": sorted(query.shipments),
         "from": None if span.first_us is None else format_time(span.first_us),
         "to": None if span.end_us is None else format_time(span.end_us),
     }

@@ -12,6 +12,7 @@ from pipeline.verify.evidence import ProvenStatement
 from pipeline.verify.query import Query
 from pipeline.wire.errors import InputError
 from pipeline.wire.senml import decode_pack, time_us
+from pipeline.wire.statement import CONTENT_SENML
 
 BATCH = 65_536
 
@@ -38,7 +39,11 @@ class Row(NamedTuple):
 def rows_of(proven: ProvenStatement, query: Query) -> Iterator[Row]:
     """Yield the records of a statement that the query asks for; of an equivocation none."""
     statement, key = proven.statement, proven.key
-    if proven.equivocation or not query.wants_subject(statement.subject):
+    if (
+        proven.equivocation
+        or statement.content_type != CONTENT_SENML
+        or not query.wants_subject(statement.subject)
+    ):
         return
     for index, record in enumerate(decode_pack(statement.payload, statement.issuer)):
         at_us = time_us(record)

@@ -10,16 +10,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 
 class Reading(NamedTuple):
-    """One value, and which statement it stands in: the signer's epoch and sequence, where it is signed."""
+    """One value, and which statement it stands in: the signer's epoch and sequence, where it is signed.
+
+    `logger` numbers the signers where one went on for another.
+    """
 
     time_us: int
     value: Decimal
     epoch: int = 0
     sequence: int | None = None
+    logger: int = 0
+
+
+StatementPlace: TypeAlias = tuple[int, int, int]  # (logger, epoch, sequence)
 
 
 class Missing(NamedTuple):
@@ -40,18 +47,20 @@ class Trip:
 
     def span_us(self) -> tuple[int, int]:
         """Return begin and end; unless given, those of the first and last reading."""
+        if self.from_us is not None and self.to_us is not None:
+            return self.from_us, self.to_us
         times = [reading.time_us for readings in self.readings.values() for reading in readings]
-        assert times, "a trip without any reading is refused before"
+        assert times, "a trip without any reading has its begin and its end given"
         return (
             min(times) if self.from_us is None else self.from_us,
             max(times) if self.to_us is None else self.to_us,
         )
 
-    def sequences(self) -> list[tuple[int, int]]:
-        """Return (epoch, sequence) of all statements that are there, ascending."""
+    def sequences(self) -> list[StatementPlace]:
+        """Return where all statements stand that are there, ascending."""
         return sorted(
             {
-                (reading.epoch, reading.sequence)
+                (reading.logger, reading.epoch, reading.sequence)
                 for readings in self.readings.values()
                 for reading in readings
                 if reading.sequence is not None
@@ -96,7 +105,7 @@ class Series:
 def series_of(
     readings: Iterable[Reading],
     span_us: tuple[int, int],
-    sequences: Sequence[tuple[int, int]],
+    sequences: Sequence[StatementPlace],
     interval_us: Callable[[Reading | None, Reading | None], int],
 ) -> Series:
     """Order the readings within the trip and find the gaps.
@@ -121,23 +130,25 @@ def series_of(
     return Series(inside, from_us, to_us, gaps)
 
 
-def _order(reading: Reading) -> tuple[int, int, int, Decimal]:
+def _order(reading: Reading) -> tuple[int, int, int, int, Decimal]:
     sequence = -1 if reading.sequence is None else reading.sequence
-    return reading.time_us, reading.epoch, sequence, reading.value
+    return reading.time_us, reading.logger, reading.epoch, sequence, reading.value
 
 
 def _unseen(
-    before: Reading | None, after: Reading | None, sequences: Sequence[tuple[int, int]]
+    before: Reading | None, after: Reading | None, sequences: Sequence[StatementPlace]
 ) -> tuple[tuple[Missing, ...], bool]:
     """Return the sequences missing between two readings, and whether the signer lost its state there."""
     if before is None or after is None or before.sequence is None or after.sequence is None:
         return (), False
+    if before.logger != after.logger:
+        return (), False  # One went on for the other: only time tells whether anything is missing.
     if before.epoch != after.epoch:
         return (), True
     if after.sequence - before.sequence <= 1:
         return (), False
-    first = bisect_left(sequences, (before.epoch, before.sequence))
-    last = bisect_right(sequences, (after.epoch, after.sequence))
-    there = [sequence for _, sequence in sequences[first:last]]
+    first = bisect_left(sequences, (before.logger, before.epoch, before.sequence))
+    last = bisect_right(sequences, (after.logger, after.epoch, after.sequence))
+    there = [sequence for _, _, sequence in sequences[first:last]]
     pairs = pairwise(there)
     return tuple(Missing(before.epoch, a + 1, b - 1) for a, b in pairs if b - a > 1), False

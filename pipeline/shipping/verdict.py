@@ -16,7 +16,7 @@ from pipeline.shipping.excursions import Excursion, Outside, find_excursions
 from pipeline.shipping.freeze_thaw import Cycles, count_cycles
 from pipeline.shipping.mean_kinetic import WorstWindow, mean_kinetic_temperature, spans_of, worst_window
 from pipeline.shipping.profile import Limit, MeanKinetic, Profile, Severity
-from pipeline.shipping.series import Gap, Reading, Series, Trip, series_of
+from pipeline.shipping.series import Gap, Reading, Series, StatementPlace, Trip, series_of
 from pipeline.shipping.words import duration, gap_words, hundredths
 
 
@@ -70,7 +70,7 @@ class Judgement:
 
 
 def judge(trip: Trip, profile: Profile) -> Judgement:
-    """Return the judgement of a trip that has at least one reading."""
+    """Return the judgement of a trip that has a reading, or a begin and an end."""
     span_us, sequences = trip.span_us(), trip.sequences()
     known = {
         quantity: _series(trip.readings.get(quantity, ()), span_us, sequences, quantity, profile)
@@ -133,7 +133,7 @@ def _interval_us(span_us: tuple[int, int], profile: Profile) -> int:
 def _series(
     readings: Sequence[Reading],
     span_us: tuple[int, int],
-    sequences: Sequence[tuple[int, int]],
+    sequences: Sequence[StatementPlace],
     quantity: str,
     profile: Profile,
 ) -> Series:

@@ -42,7 +42,7 @@ from pipeline.verify.registry_reader import RegistryReader
 from pipeline.verify.signer import KeyStatus, Path
 from pipeline.wire.errors import MissingError
 from pipeline.wire.senml import decode_pack, pack_times_us, time_us
-from pipeline.wire.statement import CONTENT_SENML, Statement, StatementParser, shard_of
+from pipeline.wire.statement import CONTENT_SENML, CONTENT_SHIPMENT, Statement, StatementParser, shard_of
 
 SEARCHED_MAX = 16  # Names that a body is searched for before it is taken apart.
 
@@ -189,7 +189,9 @@ class Collector:
         }
         writer = FrameWriter(write)
         writer.add(HEAD, encode_head(EvidenceHead(query, self._note, self._genesis)))
-        after = self._write_blocks(writer, wanted, lambda done, size: progress(size + done, 2 * size))
+        after = self._write_blocks(
+            writer, wanted, query.shipments, lambda done, size: progress(size + done, 2 * size)
+        )
         writer.add(END, b"".join(gap_hashes(after, self.size, self.size, self._tiles.read_hash)))
         writer.close()
 
@@ -251,7 +253,7 @@ class Collector:
         """Return the signers that the query asks for, and where the span lies in each one's life."""
         lives: dict[str, _Life] = {}
         keys = _Keys(self._read, self._shards)
-        for block in self._blocks(query.devices, progress):
+        for block in self._blocks(query.devices, progress) if query.wants_readings else ():
             for raw in block.leaves[1:]:
                 statement = self._parser.parse(raw)
                 if query.devices and statement.issuer not in query.devices:
@@ -262,10 +264,18 @@ class Collector:
                     _note(lives.setdefault(statement.issuer, _Life()), statement, query)
         return lives
 
-    def _blocks(self, issuers: Collection[str], progress: Progress) -> Iterator[_Block]:
-        """Yield the blocks with readings of these signers, of all where none is named; some others, too."""
-        shards = {shard_of(issuer, self._shards) for issuer in issuers} or set(range(1, self._shards))
-        names = [issuer.encode() for issuer in issuers] if len(issuers) <= SEARCHED_MAX else []
+    def _blocks(
+        self, issuers: Collection[str], progress: Progress, shipments: Collection[str] = ()
+    ) -> Iterator[_Block]:
+        """Yield the blocks with readings of these signers, of all where none is named; some others, too.
+
+        And those with statements about these shipments, whoever signed them.
+        """
+        shards = {shard_of(issuer, self._shards) for issuer in issuers}
+        if shipments or not issuers:
+            shards = set(range(1, self._shards))
+        named = {*issuers, *shipments}
+        names = [name.encode() for name in named] if len(named) <= SEARCHED_MAX else []
         for bundle in range(-(-self.size // TILE_WIDTH)):
             for entry, raw in enumerate(self._tiles.read_entries(bundle), bundle * TILE_WIDTH):
                 block = parse_signed_block(raw) if entry else None
@@ -283,7 +293,11 @@ class Collector:
     # What is written
 
     def _write_blocks(
-        self, writer: FrameWriter, wanted: Mapping[str, tuple[Position, Position]], progress: Progress
+        self,
+        writer: FrameWriter,
+        wanted: Mapping[str, tuple[Position, Position]],
+        shipments: Collection[str],
+        progress: Progress,
     ) -> int:
         """Write the blocks with wanted statements, each behind the keys that it needs.
 
@@ -291,12 +305,13 @@ class Collector:
         """
         keys = _KeyWriter(self._read, self._shards, writer)
         after = 1
-        for block in self._blocks(wanted, progress) if wanted else ():
+        for block in self._blocks(wanted, progress, shipments) if wanted or shipments else ():
             chosen: list[tuple[int, Statement]] = []
             for leaf, raw in enumerate(block.leaves[1:], 1):
                 statement = self._parser.parse(raw)
                 low, high = wanted.get(statement.issuer, _NOWHERE)
-                if low <= (statement.epoch, statement.sequence) <= high:
+                about = statement.content_type == CONTENT_SHIPMENT and statement.subject in shipments
+                if about or low <= (statement.epoch, statement.sequence) <= high:
                     chosen.append((leaf, statement))
             if not chosen:
                 continue

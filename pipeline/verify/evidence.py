@@ -42,9 +42,12 @@ from pipeline.wire.cose import signing_input
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.keys import SIGNATURE_SIZE, key_id, verify
 from pipeline.wire.reasons import Reason
+from pipeline.wire.roles import check_content
 from pipeline.wire.senml import pack_times_us
+from pipeline.wire.shipment import ROLE_KINDS
 from pipeline.wire.statement import (
     CONTENT_SENML,
+    CONTENT_SHIPMENT,
     Statement,
     StatementParser,
     shard_of,
@@ -352,7 +355,8 @@ class EvidenceCheck:
         if key is None:
             key = check_signer(frame.enrolment, frame.rotations, self._authorities)
             remember(self._checked, known, key)
-        if not self.query.wants_signer(key.record.issuer, key.enrolment.area):
+        states = self.query.shipments and key.record.kind in ROLE_KINDS
+        if not states and not self.query.wants_signer(key.record.issuer, key.enrolment.area):
             raise VerificationError(Reason.EVIDENCE_QUERY, f"nobody asked for {key.record.issuer}")
         key = with_status(key, frame.status)
         check_recorded(key.record, frame.in_registry, frame.registry_root)
@@ -405,7 +409,10 @@ class EvidenceCheck:
     ) -> tuple[Statement, SignerKey]:
         """Parse a statement and find the key that may have signed it."""
         statement = self._parser.parse(raw)
-        if statement.content_type != CONTENT_SENML:
+        about_shipment = statement.content_type == CONTENT_SHIPMENT
+        if about_shipment and statement.subject not in self.query.shipments:
+            raise VerificationError(Reason.EVIDENCE_QUERY, f"nobody asked for {statement.subject}")
+        if not about_shipment and statement.content_type != CONTENT_SENML:
             raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, str(statement.content_type))
         shown = self._keys.get((manifest.registry_root, statement.issuer, statement.kid))
         if shown is None:
@@ -414,12 +421,19 @@ class EvidenceCheck:
             raise VerificationError(Reason.KEY_NOT_YET_VALID, statement.issuer)
         if not shown.is_plain:
             self._check_span(statement, shown.key, leaf_hash, manifest.registry_root)
+        if about_shipment:
+            check_content(statement, shown.key.record.kind)
         message = signing_input(statement.protected, statement.payload)
         self._signatures.append((shown.public_key, message, statement.signature))
         return statement, shown.key
 
     def _place(self, statement: Statement, leaf_hash: bytes, shard: int, *, equivocation: bool) -> None:
-        """Put a statement among its signer's."""
+        """Put a statement among its signer's; of those who state about shipments, others are elsewhere."""
+        if statement.content_type == CONTENT_SHIPMENT:
+            if shard_of(statement.issuer, self._genesis.shards) != shard:
+                raise VerificationError(Reason.SHARD_WRONG, statement.issuer)
+            self._statements += 1
+            return
         signer = self._signers.get(statement.issuer) or self._add_signer(statement.issuer)
         if signer.shard != shard:
             raise VerificationError(Reason.SHARD_WRONG, statement.issuer)

@@ -12,12 +12,14 @@ from pipeline.wire.senml import TIME_MAX_S
 
 TIME_MAX_US = TIME_MAX_S * 1_000_000
 
-_DEVICES, _SUBJECTS, _AREAS, _QUANTITIES, _FIRST, _END = range(1, 7)
+_DEVICES, _SUBJECTS, _AREAS, _QUANTITIES, _FIRST, _END, _SHIPMENTS = range(1, 8)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """Names of which one must fit, none where any does; and the time that a record must lie in.
+
+    Of shipments all statements are asked for, whenever made; beside them readings of named devices only.
 
     Attributes:
         devices: Issuers of statements.
@@ -25,6 +27,7 @@ class Query:
         areas: Areas of the signers' enrolments.
         quantities: Names of records.
         span: Times of records.
+        shipments: Names of shipments.
     """
 
     devices: frozenset[str] = frozenset()
@@ -32,10 +35,20 @@ class Query:
     areas: frozenset[str] = frozenset()
     quantities: frozenset[str] = frozenset()
     span: Span = field(default_factory=Span)
+    shipments: frozenset[str] = frozenset()
+
+    @property
+    def wants_readings(self) -> bool:
+        """Tell whether readings are asked for."""
+        return bool(self.devices) or not self.shipments
 
     def wants_signer(self, issuer: str, area: str) -> bool:
-        """Tell whether a signer's statements are asked for."""
-        return (not self.devices or issuer in self.devices) and (not self.areas or area in self.areas)
+        """Tell whether a signer's readings are asked for."""
+        return (
+            self.wants_readings
+            and (not self.devices or issuer in self.devices)
+            and (not self.areas or area in self.areas)
+        )
 
     def wants_subject(self, subject: str) -> bool:
         """Tell whether statements about this are asked for."""
@@ -53,6 +66,7 @@ def query_fields(query: Query) -> dict[int, object]:
         _SUBJECTS: sorted(query.subjects),
         _AREAS: sorted(query.areas),
         _QUANTITIES: sorted(query.quantities),
+        _SHIPMENTS: sorted(query.shipments),
     }
     fields = {key: names for key, names in fields.items() if names}
     times = {_FIRST: query.span.first_us, _END: query.span.end_us}
@@ -65,17 +79,24 @@ def parse_query(fields: object) -> Query:
     Raises:
         VerificationError: EVIDENCE_QUERY.
     """
-    if not isinstance(fields, dict) or not fields.keys() <= set(range(1, 7)):
+    if not isinstance(fields, dict) or not fields.keys() <= set(range(1, 8)):
         raise VerificationError(Reason.EVIDENCE_QUERY, "not a map of what a query has")
-    names = {key: _names(fields, key) for key in (_DEVICES, _SUBJECTS, _AREAS, _QUANTITIES)}
+    names = {key: _names(fields, key) for key in (_DEVICES, _SUBJECTS, _AREAS, _QUANTITIES, _SHIPMENTS)}
     times = [_time(fields, key) for key in (_FIRST, _END)]
     valid = all(map(is_device, names[_DEVICES])) and names[_QUANTITIES] <= QUANTITIES.keys()
-    if not valid or not all(map(is_label, names[_SUBJECTS] | names[_AREAS])):
+    if not valid or not all(map(is_label, names[_SUBJECTS] | names[_AREAS] | names[_SHIPMENTS])):
         raise VerificationError(Reason.EVIDENCE_QUERY, "it names what no statement has")
     first_us, end_us = times
     if first_us is not None and end_us is not None and first_us >= end_us:
         raise VerificationError(Reason.EVIDENCE_QUERY, "it ends before it begins")
-    return Query(names[_DEVICES], names[_SUBJECTS], names[_AREAS], names[_QUANTITIES], Span(first_us, end_us))
+    return Query(
+        names[_DEVICES],
+        names[_SUBJECTS],
+        names[_AREAS],
+        names[_QUANTITIES],
+        Span(first_us, end_us),
+        names[_SHIPMENTS],
+    )
 
 
 def _names(fields: Mapping[object, object], key: int) -> frozenset[str]:
@@ -105,5 +126,6 @@ def describe_query(query: Query) -> Sequence[str]:
         "subject": query.subjects,
         "area": query.areas,
         "quantity": query.quantities,
+        "shipment": query.shipments,
     }
     return [f"{name} {', '.join(sorted(names))}" for name, names in parts.items() if names]

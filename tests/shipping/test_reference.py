@@ -55,7 +55,7 @@ def profile_of(limit: Limit, interval: int) -> Profile:
 
 def series(readings: list[reference.Reading], begin: int, end: int, interval: int) -> Series:
     given = ours(readings)
-    sequences = [(reading.epoch, reading.sequence or 0) for reading in given]
+    sequences = [(reading.logger, reading.epoch, reading.sequence or 0) for reading in given]
     span_us = (begin * MINUTE_US, end * MINUTE_US)
     return series_of(given, span_us, sequences, lambda _before, _after: interval * MINUTE_US)
 
