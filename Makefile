@@ -38,11 +38,16 @@ check: $(READY) ## Lint, format, types (twice), and who may import whom
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-interop: ## Build the programs in Go with which tests/interop checks our log, where there is Go
+interop: ## Build other people's code in Go and Node with which tests/interop checks ours, where there is such
 	@if ! command -v go >/dev/null; then echo "No Go here: tests that need it will be named as not run."; \
 	elif ! tests/interop/go/build.sh; then \
 	  case " $(subst $(COMMA), ,$(CITYPROOF_REQUIRE)) " in *" go "*) exit 1;; esac; \
 	  echo "The programs of tests/interop/go are not built: tests that need Go will be named as not run."; \
+	fi
+	@if ! command -v npm >/dev/null; then echo "No npm here: tests that need Node will be named as not run."; \
+	elif ! tests/interop/node/build.sh; then \
+	  case " $(subst $(COMMA), ,$(CITYPROOF_REQUIRE)) " in *" node "*) exit 1;; esac; \
+	  echo "epcis2.js is not installed: tests that need Node will be named as not run."; \
 	fi
 
 tools:

@@ -59,9 +59,26 @@ def lack_of_go() -> str | None:
     return None if (CACHE / "interop" / "tlog").is_file() else "its programs are not built: make interop"
 
 
+def lack_of_node() -> str | None:
+    """Say why epcis2.js cannot be asked, or None."""
+    if shutil.which("node") is None:
+        return "no node"
+    return None if (CACHE / "interop" / "node" / ".done").is_file() else "no epcis2.js: make interop"
+
+
+def lack_of_pictures() -> str | None:
+    """Say why printed pages cannot be looked at, or None."""
+    missing = [tool for tool in ("pdftoppm", "zbarimg", "fc-match") if shutil.which(tool) is None]
+    if not missing:
+        found = subprocess.run(["fc-list", ":lang=zh-cn"], check=False, capture_output=True).stdout
+        missing = [] if found else ["a Chinese font"]
+    packages = "poppler-utils zbar-tools fontconfig fonts-wqy-microhei"
+    return f"no {', '.join(missing)}; Debian: apt install {packages}" if missing else None
+
+
 def lack_of_peers() -> str | None:
     """Say why other people's Python cannot be asked, or None."""
-    return None if PEERS.is_file() else "cwt, pycose and pymerkle are not installed: make setup"
+    return None if PEERS.is_file() else "locks/peers.txt is not installed: make setup"
 
 
 def lack_of_strace() -> str | None:
@@ -90,6 +107,8 @@ REQUIREMENTS: Mapping[str, Callable[[], str | None]] = {
     "mosquitto": lack_of_mosquitto,
     "servers": lack_of_servers,
     "go": lack_of_go,
+    "node": lack_of_node,
+    "pictures": lack_of_pictures,
     "peers": lack_of_peers,
     "strace": lack_of_strace,
 }
