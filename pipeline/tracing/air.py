@@ -6,6 +6,7 @@ finely.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,10 +86,7 @@ def trace(
     Raises:
         ValueError: No reading starts within that time.
     """
-    above, zeros, spread = subtract_known(observations, settings.background_g_m3)
-    averages = _average(observations, above, settings, block_length(wind, settings))
-    likelihood = _Likelihood(observations, averages, wind, settings, spread)
-
+    likelihood, zeros = prepare(observations, wind, settings)
     grid, keep, outside = Grid.over(settings.bounds_m, settings.coarse_cells), None, 0.0
     log_evidence = None
     while True:
@@ -121,6 +119,17 @@ def trace(
         unknown_location=unknown,
         zeros_g_m3=zeros,
     )
+
+
+def prepare(observations: Observations, wind: Wind, settings: Settings) -> tuple["Likelihood", Floats]:
+    """Return the likelihood of releases in `settings`' time, and (s,) what each sensor reads in clean air.
+
+    Raises:
+        ValueError: No reading starts within that time.
+    """
+    above, zeros, spread = subtract_known(observations, settings.background_g_m3)
+    averages = _average(observations, above, settings, block_length(wind, settings))
+    return Likelihood(observations, averages, wind, settings, spread), zeros
 
 
 def _centres(grid: Grid) -> tuple[Floats, Floats]:
@@ -231,7 +240,7 @@ def weather_rows(wind: Wind, settings: Settings, weather: int) -> Floats:
     return rows
 
 
-class _Likelihood:
+class Likelihood:
     """The likelihood of a release anywhere, for given readings and wind."""
 
     def __init__(
@@ -314,8 +323,17 @@ class _Likelihood:
         for nodes in self._nodes:
             nodes[nodes < best - below] = -np.inf
 
-    def at(self, x_m: Floats, y_m: Floats, step_m: float = 0.0) -> Floats:
-        """Return (cells, rates) ln of likelihood times prior of rate, all else integrated out."""
+    def at(
+        self, x_m: Floats, y_m: Floats, step_m: float = 0.0, beside: Sequence[tuple[float, float, float]] = ()
+    ) -> Floats:
+        """Return (cells, rates) ln of likelihood times prior of rate, all else integrated out.
+
+        Args:
+            x_m: (cells,) east.
+            y_m: (cells,) north.
+            step_m: How wide the cells are.
+            beside: Other sources that are there as well: east, north, and their rate as a part of this one's.
+        """
         averages, receivers = self._averages, self._receivers
         points = receivers.points_m
         away = receivers.nearest(np.hypot(x_m - points[:, :1], y_m - points[:, 1:2]))
@@ -325,19 +343,21 @@ class _Likelihood:
         chance = np.hypot(self._by_chance, step_m / math.sqrt(12.0) / away).astype(np.float32)
         result = np.full((x_m.size, self.rates.size), -np.inf)
         out = np.empty_like(result)
-        rooms = [np.empty((receivers.rows, x_m.size), np.float32) for _ in range(3)]
+        places = np.append(x_m, [one[0] for one in beside]), np.append(y_m, [one[1] for one in beside])
+        rooms = [np.empty((receivers.rows, places[0].size), np.float32) for _ in range(3)]
+        parts = np.array([one[2] for one in beside], np.float32)
         gain_sd = averages.gain_sd[:, None].astype(np.float32)
-        beside = 0.5 * math.radians(self._settings.swing_deg)
-        place = (receivers.point, points, x_m, y_m, self._rings_m)
+        swing = 0.5 * math.radians(self._settings.swing_deg)
+        place = (receivers.point, points, *places, self._rings_m)
         for field, nodes in zip(self._fields, self._nodes, strict=True):
             for node in np.flatnonzero(np.isfinite(nodes)):
                 turned = self._turned[node]
-                for room, turn in zip(rooms, (turned, turned - beside, turned + beside), strict=True):
+                for room, turn in zip(rooms, (turned, turned - swing, turned + swing), strict=True):
                     puffs.look_up(field, *place, turn, room)
-                here, before, after = (receivers.total(room) for room in rooms)
+                here, before, after = (_together(receivers.total(room), parts) for room in rooms)
                 after -= before
                 np.abs(after, out=after)
-                after *= chance / np.float32(2.0 * beside)
+                after *= chance / np.float32(2.0 * swing)
                 if averages.gain_sd.any():
                     np.hypot(after, here * gain_sd, out=after)
                 map_rates(
@@ -348,6 +368,13 @@ class _Likelihood:
                 nodes[node] = np.logaddexp.reduce(out, axis=None) + self._direction_prior[node]
         result += self._rate_prior - math.log(len(self._fields))
         return result
+
+
+def _together(couplings: NDArray[np.float32], parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (n, cells) from (n, cells + others), each other source's share added to every cell."""
+    if not parts.size:
+        return couplings
+    return couplings[:, : -parts.size] + (couplings[:, -parts.size :] @ parts)[:, None]
 
 
 def _refine(coarse: Grid, near: NDArray[np.bool_], cells: int) -> tuple[Grid, NDArray[np.bool_]]:
@@ -378,7 +405,7 @@ def _rates(joint: Floats, rates: Floats, speed_error_ln: float) -> Floats:
 
 
 def _rank(
-    likelihood: _Likelihood, candidates: tuple[Candidate, ...], bayes_factor: float, settings: Settings
+    likelihood: Likelihood, candidates: tuple[Candidate, ...], bayes_factor: float, settings: Settings
 ) -> tuple[tuple[float, ...], float]:
     """Return the probability of each candidate and that of none of them, given that there is a source."""
     if not candidates:
