@@ -87,12 +87,43 @@ def trace(
         ValueError: No reading starts within that time.
     """
     likelihood, zeros = prepare(observations, wind, settings)
+    where = locate(likelihood, settings)
+    bayes_factor = where.log_evidence - likelihood.without_source()
+    named, unknown = _rank(likelihood, candidates, bayes_factor, settings)
+    return Posterior(
+        grid=where.grid,
+        log_mass=where.log_mass,
+        outside=where.outside,
+        rate_g_s=likelihood.rates,
+        rate_mass=where.rate_mass,
+        log_bayes_factor=bayes_factor,
+        candidates=named,
+        unknown_location=unknown,
+        zeros_g_m3=zeros,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where one source is, given where others are, if there are others."""
+
+    grid: Grid
+    log_mass: Floats  # (ny, nx)
+    outside: float
+    rate_mass: Floats  # (k,)
+    log_evidence: float  # ln p(readings), the place uniform over the bounds
+
+
+def locate(
+    likelihood: "Likelihood", settings: Settings, beside: Sequence[tuple[float, float, float]] = ()
+) -> Located:
+    """Return the posterior of a source's place and rate: coarse cells first, then finer ones where it pays."""
     grid, keep, outside = Grid.over(settings.bounds_m, settings.coarse_cells), None, 0.0
     log_evidence = None
     while True:
         x, y = _centres(grid)
         keep = np.ones(x.size, bool) if keep is None else keep
-        joint = likelihood.at(x[keep], y[keep], grid.step_m)
+        joint = likelihood.at(x[keep], y[keep], grid.step_m, beside)
         log_mass = np.full(keep.size, -np.inf)
         log_mass[keep] = np.logaddexp.reduce(joint, axis=1)
         total = np.logaddexp.reduce(log_mass)
@@ -106,18 +137,12 @@ def trace(
             break
         outside = min(max(1.0 - math.exp(np.logaddexp.reduce(log_mass[near])), 0.0), 0.5)
         grid, keep = finer, kept
-    bayes_factor = float(log_evidence - likelihood.without_source())
-    named, unknown = _rank(likelihood, candidates, bayes_factor, settings)
-    return Posterior(
-        grid=grid,
-        log_mass=log_mass.reshape(grid.ny, grid.nx),
-        outside=outside,
-        rate_g_s=likelihood.rates,
-        rate_mass=_rates(joint, likelihood.rates, settings.speed_error_ln),
-        log_bayes_factor=bayes_factor,
-        candidates=named,
-        unknown_location=unknown,
-        zeros_g_m3=zeros,
+    return Located(
+        grid,
+        log_mass.reshape(grid.ny, grid.nx),
+        outside,
+        _rates(joint, likelihood.rates, settings.speed_error_ln),
+        float(log_evidence),
     )
 
 
