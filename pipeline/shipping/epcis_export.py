@@ -14,13 +14,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from pipeline.shipping.account import Account, Track
+from pipeline.shipping.account import Account
 from pipeline.shipping.cbv import CONTEXT, NAMESPACES
 from pipeline.shipping.digital_link import gtin_link, make_link
 from pipeline.shipping.event_hash import event_hash
-from pipeline.shipping.excursions import Excursion
-from pipeline.shipping.series import Reading
+from pipeline.shipping.series import Reading, Trip
 from pipeline.shipping.shipment import Event, Shipment
+from pipeline.shipping.whole import HeldExcursion
 from pipeline.wire.shipment import Accepted, Content, Delivered, Loaded, Offered, Rejected, Released, Stop
 
 NAMESPACE = "urn:cityproof:epcis/"
@@ -51,9 +51,14 @@ def export(account: Account) -> Json:
     """Return the document, ready to be written as JSON: one for the same account, always."""
     shipment = account.shipment
     events = [*_custody(shipment)]
-    for track in account.tracks:
-        events += _reports(account, track)
-        events += _alarms(account, track)
+    for track, trip in zip(account.judgement.tracks, account.trips, strict=True):
+        events += _reports(account, track.loggers, trip)
+    quantities = MEASURED.keys()
+    events += [
+        _alarm(account, held)
+        for held in account.judgement.excursions
+        if held.excursion.limit.quantity in quantities
+    ]
     events.sort(key=lambda event: (event["eventTime"], event["bizStep"]))
     for event in events:
         event["eventID"] = event_hash(event, {**NAMESPACES, "cityproof": NAMESPACE})
@@ -144,16 +149,16 @@ def _object_event(shipment: Shipment, time_us: int, biz_step: str) -> Json:
     return fields
 
 
-def _reports(account: Account, track: Track) -> Iterator[Json]:
+def _reports(account: Account, loggers: Sequence[str], trip: Trip) -> Iterator[Json]:
     """Yield one event: what the loggers of a track reported, over the whole trip."""
     reports = [
         _report(quantity, readings)
-        for quantity, readings in track.trip.readings.items()
+        for quantity, readings in trip.readings.items()
         if quantity in MEASURED and readings
     ]
     if reports:
-        event = _object_event(account.shipment, account.span_us[1], "sensor_reporting")
-        event["sensorElementList"] = [_element(account, track, account.span_us, reports)]
+        event = _object_event(account.shipment, trip.span_us()[1], "sensor_reporting")
+        event["sensorElementList"] = [_element(account, loggers, trip.span_us(), reports)]
         yield event
 
 
@@ -165,14 +170,9 @@ def _report(quantity: str, readings: Sequence[Reading]) -> Json:
     return {"type": measured.type, **scaled, "uom": measured.uom}
 
 
-def _alarms(account: Account, track: Track) -> Iterator[Json]:
-    """Yield an event for each excursion of a quantity that EPCIS has a name for."""
-    for excursion in track.judgement.excursions:
-        if excursion.limit.quantity in MEASURED:
-            yield _alarm(account, track, excursion)
-
-
-def _alarm(account: Account, track: Track, excursion: Excursion) -> Json:
+def _alarm(account: Account, held: HeldExcursion) -> Json:
+    """Return an excursion as an event."""
+    excursion = held.excursion
     limit = excursion.limit
     measured = MEASURED[limit.quantity]
     peak = float(excursion.peak * measured.factor)
@@ -180,27 +180,29 @@ def _alarm(account: Account, track: Track, excursion: Excursion) -> Json:
     report = {"type": measured.type, "exception": "ALARM_CONDITION", side: peak, "uom": measured.uom}
     event = _object_event(account.shipment, excursion.last_us, "sensor_reporting")
     event |= {
-        "sensorElementList": [_element(account, track, (excursion.first_us, excursion.last_us), [report])],
+        "sensorElementList": [
+            _element(account, held.loggers, (excursion.first_us, excursion.last_us), [report])
+        ],
         "cityproof:limit": limit.words,
         "cityproof:severity": limit.severity.value,
         "cityproof:provenMinimumSeconds": excursion.proven_min_us / 1e6,
         "cityproof:possibleMaximumSeconds": excursion.possible_max_us / 1e6,
     }
-    if holder := account.shipment.holder_at(excursion.first_us):
-        event["cityproof:holder"] = holder
+    if held.holders:
+        event["cityproof:holder"] = list(held.holders)
     return event
 
 
-def _element(account: Account, track: Track, span_us: tuple[int, int], reports: list[Json]) -> Json:
-    metadata = {
+def _element(account: Account, loggers: Sequence[str], span_us: tuple[int, int], reports: list[Json]) -> Json:
+    metadata: Json = {
         "startTime": _time(span_us[0]),
         "endTime": _time(span_us[1]),
-        "deviceID": track.loggers[0],
+        "deviceID": loggers[0],
         "rawData": account.evidence_uri or hash_uri(account.evidence_hash),
         "bizRules": f"ni:///sha-256;{account.profile.digest}?ver=profile",
     }
-    if len(track.loggers) > 1:
-        metadata["cityproof:continuedBy"] = list(track.loggers[1:])  # type: ignore[assignment]
+    if len(loggers) > 1:
+        metadata["cityproof:continuedBy"] = list(loggers[1:])
     return {"sensorMetadata": metadata, "sensorReport": reports}
 
 

@@ -6,11 +6,11 @@ from decimal import Decimal
 from hashlib import sha256
 from importlib.resources import files
 
-from pipeline.shipping.account import Account, Track
+from pipeline.shipping.account import Account
+from pipeline.shipping.inputs import Pack, Value
 from pipeline.shipping.profile import Profile, parse_profile
-from pipeline.shipping.series import Reading, Trip
 from pipeline.shipping.shipment import Attached, Event, Holding, Shipment, State
-from pipeline.shipping.verdict import judge
+from pipeline.shipping.whole import judge_whole
 from pipeline.wire.shipment import (
     Accepted,
     Content,
@@ -19,7 +19,7 @@ from pipeline.wire.shipment import (
     Limits,
     Loaded,
     Offered,
-    Refused,
+    OfferRefused,
     Rejected,
     Released,
     ShipmentStatement,
@@ -52,9 +52,9 @@ def temperature(hours: float, *, broken: bool) -> Decimal:
     return Decimal(f"{value:.2f}")
 
 
-def trip(*, broken: bool, dead: bool) -> Trip:
+def packs(*, broken: bool, dead: bool) -> list[Pack]:
     """26 hours every five minutes, a statement a time; dead: silent for forty minutes."""
-    readings: dict[str, list[Reading]] = {"temperature": [], "humidity": [], "lon": [], "lat": []}
+    made = []
     for index in range(26 * 12 + 1):
         hours, time_us = index / 12, START_US + HOUR_US + index * 5 * MINUTE_US
         if dead and 21 <= hours < 21.6:
@@ -69,10 +69,9 @@ def trip(*, broken: bool, dead: bool) -> Trip:
             "lon": Decimal(f"{stops[at].longitude * (1 - part) + stops[at + 1].longitude * part:.4f}"),
             "lat": Decimal(f"{stops[at].latitude * (1 - part) + stops[at + 1].latitude * part:.4f}"),
         }
-        for name, value in values.items():
-            readings[name].append(Reading(time_us, value, 0, index))
-    from_us = START_US + HOUR_US
-    return Trip({name: tuple(listed) for name, listed in readings.items()}, from_us, from_us + 26 * HOUR_US)
+        records = tuple(Value(quantity, time_us, value) for quantity, value in values.items())
+        made.append(Pack(LOGGERS[0], 0, index, leaf_hash(1000 + index), 100 + index, 1, records))
+    return made
 
 
 def leaf_hash(number: int) -> bytes:
@@ -92,7 +91,7 @@ def events(limits: Profile, *, rejected: bool) -> tuple[Event, ...]:
         (SHIPPER, Offered, {"time_us": START_US + HOUR_US, "to": FIRST, "place": PLANT}),
         (FIRST, Accepted, {"time_us": START_US + HOUR_US + 12 * MINUTE_US}),
         (FIRST, Offered, {"time_us": START_US + 9 * HOUR_US, "to": SECOND, "place": HUB}),
-        (SECOND, Refused, {"time_us": START_US + 9 * HOUR_US + 20 * MINUTE_US, "why": "seal broken"}),
+        (SECOND, OfferRefused, {"time_us": START_US + 9 * HOUR_US + 20 * MINUTE_US, "why": "seal broken"}),
         (FIRST, Offered, {"time_us": START_US + 10 * HOUR_US, "to": SECOND, "place": HUB}),
         (SECOND, Accepted, {"time_us": START_US + 10 * HOUR_US + 5 * MINUTE_US}),
         (SECOND, Offered, {"time_us": START_US + 26 * HOUR_US, "to": CLINIC_PARTY, "place": CLINIC}),
@@ -132,11 +131,14 @@ def shipment(limits: Profile, *, rejected: bool) -> Shipment:
 
 def account(*, broken: bool = True, dead: bool = True, name: str = "eu-gdp-2-8") -> Account:
     """By default a breach with a gap; neither: in limits; a gap alone: undetermined."""
-    limits, recorded = profile(name), trip(broken=broken, dead=dead)
+    limits = profile(name)
+    made = shipment(limits, rejected=broken)
+    judgement = judge_whole(made, limits, packs(broken=broken, dead=dead))
+    assert judgement is not None
     return Account(
-        shipment=shipment(limits, rejected=broken),
+        shipment=made,
         profile=limits,
-        tracks=(Track(LOGGERS[:1], recorded, judge(recorded, limits)),),
+        judgement=judgement,
         judged_us=START_US + 28 * HOUR_US,
         origin="cityproof.example/cold-chain",
         size=48_213,
