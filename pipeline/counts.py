@@ -20,7 +20,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-STALLED_S = 15.0  # Stages turn every five seconds when there is nothing to do.
+STALLED_S = 15.0
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Board:
         return self._all
 
     def unready(self, now_s: float) -> Sequence[str]:
-        """Return which of the running stages have not begun yet, or have not turned for long.
+        """Return which of the running stages have not begun yet, or are held up by what they hold.
 
         Args:
             now_s: Monotonic time.
@@ -87,5 +87,6 @@ class Board:
         return [
             f"{stage} {shard}".strip()
             for (stage, shard), counts in self._all.items()
-            if counts.running and (counts.turned_s is None or now_s - counts.turned_s > STALLED_S)
+            if counts.running
+            and (counts.turned_s is None or (counts.waiting and now_s - counts.turned_s > STALLED_S))
         ]

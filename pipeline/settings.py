@@ -56,6 +56,13 @@ class InfluxSettings(_Table):
     token_file: Path = Path("keys/influx.token")
 
 
+class HealthSettings(_Table):
+    """Where a service tells of its health and its figures; port 0: nowhere. Each process needs its own."""
+
+    host: Text = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+
+
 class Settings(BaseSettings):
     """Everything that a service has to be told."""
 
@@ -67,6 +74,7 @@ class Settings(BaseSettings):
     mqtt: MqttSettings = MqttSettings()
     kafka: KafkaSettings = KafkaSettings()
     influx: InfluxSettings = InfluxSettings()
+    health: HealthSettings = HealthSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -75,6 +75,7 @@ async def run(
     quota, counts = quota or Quota(), counts or Counts()
     loop = asyncio.get_running_loop()
     async with bus.sender(name) as sender:
+        counts.turn()
         while True:
             deliveries = await inbox.receive(RECEIVE_MAX, GATHER_S)
             counts.turn()

@@ -1,6 +1,7 @@
 """Aggregators share the shards, and take over from one another: each message is in one block, once."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -210,7 +211,7 @@ async def test_a_paused_aggregator_comes_back_fenced(tmp_path: Path, prefix: str
                 one.send_signal(signal.SIGCONT)
                 _, told = await asyncio.to_thread(one.communicate, timeout=SOON_S)
                 assert one.returncode == 75
-                last = told.decode().splitlines()[-1]
+                last = json.loads(told.decode().splitlines()[-1])["event"]
                 assert "stood still for" in last or "has taken over" in last
                 assert last.endswith("To be started again.")
                 with aggregator(tmp_path, "one") as again:
