@@ -43,3 +43,41 @@ def trace_air(
             )
         )
     )  # fmt: skip
+
+
+@trace_app.command(
+    "network",
+    epilog="Example: cityproof trace network --inp Net3.inp --observations o.csv --out a.json",
+)
+def trace_network(
+    inp: Annotated[Path, typer.Option(help="The network, as EPANET's input file.")],
+    observations: Annotated[
+        Path, typer.Option(help="time,node,quantity,value,unit; or time,node,positive; sd if known.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the answer goes, as JSON.")],
+    start: Annotated[
+        str | None, typer.Option(help="When the file's hour 0 is; default: midnight before, UTC.")
+    ] = None,
+    quantity: Annotated[str | None, typer.Option(help="Which, if the file has several.")] = None,
+    background: Annotated[str, typer.Option(help="fit, or what clean water holds, in g/m3.")] = "fit",
+    demand_cv: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far demands err.")] = 0.1,
+    members: Annotated[int, typer.Option(min=1, max=200, help="Draws of the demands.")] = 16,
+    decay: Annotated[float, typer.Option(min=0.0, help="What decays, per day.")] = 0.0,
+    false_rates: Annotated[
+        str, typer.Option(help="P,N: how often a clean sample is positive, a dirty one not.")
+    ] = "0.05,0.05",
+    seed: Annotated[int, typer.Option(help="Decides the draws of the demands.")] = 7,
+) -> None:
+    """Say where in a network of pipes a contamination entered, since when, and where to sample next."""
+    need("numba", "tracing")
+    need("epanet", "tracing")
+    from pipeline.commands.trace_network import Question, run
+
+    raise typer.Exit(
+        run(
+            Question(
+                inp, observations, out, start, quantity, background, demand_cv, members, decay, false_rates,
+                seed,
+            )
+        )
+    )  # fmt: skip
