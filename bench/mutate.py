@@ -388,7 +388,7 @@ class Session:
         """Measure the tests, then answer which mutants survive."""
         child = os.fork()
         if child == 0:
-            self._peer.send(None if session.testsfailed else self._measure(session))
+            self._peer.send("collecting them" if session.testsfailed else self._measure(session))
             os._exit(0)
         os.waitpid(child, 0)
         sys.settrace(None)
@@ -405,16 +405,18 @@ class Session:
             self._peer.send(passed)
         return True
 
-    def _measure(self, session: pytest.Session) -> Reach | None:
+    def _measure(self, session: pytest.Session) -> Reach | str:
+        """Run every test once; return what they reach, or which one fails."""
         reach = Reach({}, {None: set()}, self._early)
         for item in session.items:
             self._reached = set()
             start = time.process_time()
-            run_items(session, [item], {})
+            if run_items(session, [item], {}):
+                return item.nodeid
             reach.times_s[item.nodeid] = time.process_time() - start
             for function in self._reached | {None}:
                 reach.by_function.setdefault(function, set()).add(item.nodeid)
-        return None if session.testsfailed else reach
+        return reach
 
 
 class Selection:
@@ -620,8 +622,8 @@ def main() -> int:
     mutants = [mutant for path in modules for mutant in mutants_of(path) if options.match in str(mutant)]
     session = start_session(mutants, options.tests)
     reach = session.recv()
-    if reach is None:
-        print("The tests fail without any mutation; mend that first.")
+    if isinstance(reach, str):
+        print(f"The tests fail without any mutation; mend that first: {reach}")
         return 2
     session.send(reach)
     page = EXPLAINED.read_text(encoding="utf-8")
