@@ -16,7 +16,7 @@ COMMA := ,
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check interop tools stack stack-stop bench mutation docs lock clean
+.PHONY: help setup demo test check interop tools stack stack-stop telegraf bench mutation docs lock clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -58,6 +58,9 @@ stack: $(READY) ## Start Mosquitto, Kafka and InfluxDB natively, built once into
 
 stack-stop: $(READY) ## End exactly those
 	$(BIN)/python deploy/native/servers.py stop
+
+telegraf: $(READY) ## Build Telegraf into the cache, to measure the pipeline beside it
+	$(BIN)/python deploy/native/telegraf.py
 
 bench: $(READY) ## Measure sealing against the bare signature checks it consists of
 	$(BIN)/cityproof bench sealing

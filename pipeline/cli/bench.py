@@ -1,11 +1,19 @@
 """`cityproof bench`: ratios, each measured in one run."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.options import AsJson, need
+
+
+class Compared(StrEnum):
+    """What the pipeline is measured beside."""
+
+    TELEGRAF = "telegraf"
+
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure ratios, each in one run.")
 
@@ -64,3 +72,20 @@ def bench_tracing(
     from pipeline.commands.bench.tracing import run
 
     raise typer.Exit(run(data, full=full, as_json=as_json))
+
+
+@bench_app.command("pipeline", epilog="Example: cityproof bench pipeline --compare telegraf --json")
+def bench_pipeline(
+    devices: Annotated[int, typer.Option(min=1, max=10_000, help="How many send.")] = 200,
+    seconds: Annotated[float, typer.Option(min=2, help="How long each measurement lasts.")] = 60.0,
+    compare: Annotated[
+        Compared | None, typer.Option(help="Measure this beside it: the same records, unsigned.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the services on the servers of `make stack`. Exit 0: the goals are met; 1: not all."""
+    import uvloop
+
+    from pipeline.commands.bench.pipeline.run import run
+
+    raise typer.Exit(uvloop.run(run(devices, seconds, compare=compare is not None, as_json=as_json)))

@@ -1,0 +1,1 @@
+"""`cityproof bench pipeline`: the services on the servers of `make stack`."""

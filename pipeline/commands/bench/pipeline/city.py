@@ -1,0 +1,109 @@
+"""A city on the stack's servers, each service a process of its own, for as long as a measurement takes."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+
+from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack
+from pipeline.folder import AUTHORITY, CityFolder, open_city
+from pipeline.log.block import decode_body
+from pipeline.log.tiles import block_path
+from pipeline.wire.errors import UnavailableError
+from pipeline.wire.keys import SeedSigner
+
+SERVICES = ("bridge", "aggregator", "log", "publisher", "courier", "projector")
+READY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BenchCity:
+    """A running city.
+
+    Attributes:
+        pids: Its services' processes, by their names.
+        prefix: Stands before its names in Kafka.
+        bucket_id: Its bucket in InfluxDB.
+    """
+
+    folder: CityFolder
+    authority: str
+    authority_key: SeedSigner
+    pids: Mapping[str, int]
+    prefix: str
+    bucket_id: str
+
+    def enrolled(self) -> int:
+        """Return how many devices the published log enrols."""
+        enrolled = height = 0
+        while (path := self.folder.log / block_path(0, height)).exists():
+            enrolled += len(decode_body(path.read_bytes())) - 1
+            height += 1
+        return enrolled
+
+    def archive_bytes(self) -> int:
+        """Return what the published log takes on disk."""
+        return sum(path.stat().st_size for path in self.folder.log.rglob("*") if path.is_file())
+
+
+@contextmanager
+def run_city(stack: Stack, influx: InfluxMeter) -> Generator[BenchCity]:
+    """Run a city and leave nothing of it in the servers but its topics, which Kafka keeps."""
+    prefix = f"bench-{token_hex(4)}."
+    bucket_id = influx.make_bucket(prefix)
+    with TemporaryDirectory(prefix="cityproof-bench-") as folder:
+        city, keys = open_city(Path(folder) / "city")
+        config = _write_settings(Path(folder), city, stack, prefix)
+        services = {name: _start(name, config) for name in SERVICES}
+        try:
+            for process in services.values():
+                _await_start(process)
+            pids = {name: process.pid for name, process in services.items()}
+            yield BenchCity(city, AUTHORITY, keys.authority, pids, prefix, bucket_id)
+        finally:
+            for process in services.values():
+                process.terminate()
+            for process in services.values():
+                process.wait()
+            influx.remove_bucket(bucket_id)
+
+
+def _write_settings(folder: Path, city: CityFolder, stack: Stack, prefix: str) -> Path:
+    host, _, port = stack.mosquitto.rpartition(":")
+    token = city.root / "keys" / "influx.token"
+    token.touch(0o600)
+    token.write_text(stack.token)
+    path = folder / "city.toml"
+    path.write_text(
+        f'folder = "{city.root}"\n[mqtt]\nhost = "{host}"\nport = {port}\n'
+        f'[kafka]\nservers = "{stack.kafka}"\nprefix = "{prefix}"\n'
+        f'[influx]\nurl = "http://{stack.influx}"\norg = "{stack.org}"\nbucket = "{prefix}"\n'
+    )
+    return path
+
+
+def _start(name: str, config: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "pipeline.cli", "run", name, "--config", str(config)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ)
+
+
+def _await_start(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for the line that a service prints once it runs."""
+    assert process.stdout is not None, "it is a pipe"
+    if not process.stdout.readline():
+        raise UnavailableError("the bench's city", f"a service ended with {process.wait()}")
+
+
+def await_true(what: str, condition: Callable[[], bool]) -> None:
+    """Look until something holds."""
+    deadline_s = time.monotonic() + READY_S
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise UnavailableError("the bench's city", f"it takes too long: {what}")
+        time.sleep(0.1)

@@ -1,0 +1,184 @@
+"""`cityproof bench pipeline`: records a second through real servers, what they take, and how soon they prove.
+
+Statements signed beforehand go through Mosquitto, bridge, Kafka, aggregator, log, publisher and projector
+into InfluxDB, every service a process of its own. With `--compare telegraf` the same records, unsigned, go
+through Mosquitto and Telegraf into InfluxDB, before and after, on the same machine.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from pipeline.commands.bench.pipeline.city import BenchCity, await_true, run_city
+from pipeline.commands.bench.pipeline.load import RECORDS, Lines, Statements, enrolments
+from pipeline.commands.bench.pipeline.measure import (
+    Stored,
+    Throughput,
+    measure_latency,
+    measure_throughput,
+)
+from pipeline.commands.bench.pipeline.meter import Meter
+from pipeline.commands.bench.pipeline.sender import Sender
+from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack, find_stack
+from pipeline.commands.bench.pipeline.telegraf import CLIENT_ID, run_telegraf
+
+BRIDGE = "bridge"  # Its client id: what its session has kept is removed before and after.
+WARM_UP_S = 4.0
+WARM_UP_MESSAGES = 80_000
+SPARE = 1.25  # Of what the warm-up lets expect.
+LATENCY_LOAD = 0.5
+SERVERS = ("mosquitto", "kafka", "influx")
+GOALS = {"of_telegraf": 0.5, "p50_s": 1.0, "p99_s": 2.0, "rss_bytes": 250e6}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run of the pipeline: what it sustained, and at a part of that load when records were provable."""
+
+    devices: int
+    throughput: Throughput
+    latency_records_per_s: float
+    p50_s: float
+    p99_s: float
+    bytes_per_record: Mapping[str, float]
+
+
+async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds: float) -> Measured:
+    """Run a city, and measure it."""
+    await Sender.forget(stack.mosquitto, BRIDGE)
+    statements = Statements(devices)
+    packets = statements.sign(WARM_UP_MESSAGES)
+    with run_city(stack, influx) as city:
+        say(f"city of {devices} devices: enrolment and warm-up")
+        async with Sender.open(stack.mosquitto, "bench-authority") as sender:
+            await sender.send_all(enrolments(devices, city.authority, city.authority_key))
+        await_true("enrolment", lambda: city.enrolled() == devices)
+        meter = meter_of(stack, city.pids)
+        async with Sender.open(stack.mosquitto, "bench-devices") as sender:
+            stored = Stored(influx)
+            warm = await measure_throughput(sender, packets, stored, meter, WARM_UP_S)
+            per_s = warm.records_per_s / RECORDS
+            left = packets[sender.sent :]
+            need = int(per_s * seconds * (SPARE + LATENCY_LOAD)) - len(left)
+            say(f"city of {devices} devices: signing {max(need, 0)} statements")
+            left += statements.sign(max(need, 0))
+            say(f"city of {devices} devices: throughput")
+            meter.rss.clear()
+            before = sender.sent
+            throughput = await measure_throughput(sender, left, stored, meter, seconds)
+            left = left[sender.sent - before :]
+            say(f"city of {devices} devices: latency")
+            half_per_s = LATENCY_LOAD * throughput.records_per_s / RECORDS
+            count = min(int(half_per_s * seconds), len(left))
+            log = city.folder.log
+            latencies = await measure_latency(sender, left[:count], stored, log, half_per_s, devices)
+        kept = bytes_of(stack, influx, city)
+        records = sender.sent * RECORDS
+    await Sender.forget(stack.mosquitto, BRIDGE)
+    return Measured(
+        devices,
+        throughput,
+        half_per_s * RECORDS,
+        latencies[len(latencies) // 2],
+        latencies[len(latencies) * 99 // 100],
+        {name: size / records for name, size in kept.items()},
+    )
+
+
+async def measure_telegraf(stack: Stack, influx: InfluxMeter, devices: int, seconds: float) -> Throughput:
+    """Run Telegraf, and measure it."""
+    await Sender.forget(stack.mosquitto, CLIENT_ID)
+    lines = Lines(devices)
+    packets = lines.make(WARM_UP_MESSAGES * 2)
+    with run_telegraf(stack, influx) as telegraf:
+        say("Telegraf: warm-up and throughput")
+        meter = meter_of(stack, telegraf.pids)
+        async with Sender.open(stack.mosquitto, "bench-lines") as sender:
+            stored = Stored(influx)
+            warm = await measure_throughput(sender, packets, stored, meter, WARM_UP_S)
+            left = packets[sender.sent :]
+            need = int(warm.records_per_s / RECORDS * seconds * SPARE) - len(left)
+            left += lines.make(max(need, 0))
+            meter.rss.clear()
+            throughput = await measure_throughput(sender, left, stored, meter, seconds)
+    await Sender.forget(stack.mosquitto, CLIENT_ID)
+    return throughput
+
+
+def meter_of(stack: Stack, pids: Mapping[str, int]) -> Meter:
+    """Return a meter of these processes, of the servers and of who sends."""
+    return Meter({**pids, **stack.pids, "sender": os.getpid()})
+
+
+def bytes_of(stack: Stack, influx: InfluxMeter, city: BenchCity) -> Mapping[str, int]:
+    """Return what the city's records take on disk."""
+    return {
+        "kafka": stack.kafka_bytes(city.prefix),
+        "published log": city.archive_bytes(),
+        "influx": influx.disk_bytes(city.bucket_id),
+    }
+
+
+def say(text: str) -> None:
+    """Tell a person what is being done."""
+    print(text, file=sys.stderr, flush=True)
+
+
+async def run(devices: int, seconds: float, *, compare: bool, as_json: bool) -> int:
+    """Measure, and print. Exit 0: the goals are met; 1: not all."""
+    stack = find_stack()
+    influx = InfluxMeter(stack)
+    telegraf: list[Throughput] = []
+    if compare:
+        telegraf.append(await measure_telegraf(stack, influx, devices, seconds / 2))
+    city = await measure_city(stack, influx, devices, seconds)
+    if compare:
+        telegraf.append(await measure_telegraf(stack, influx, devices, seconds / 2))
+    figures = judge(city, telegraf)
+    if as_json:
+        print(
+            json.dumps({"city": asdict(city), "telegraf": [asdict(t) for t in telegraf], **figures}, indent=1)
+        )
+    else:
+        show(city, telegraf, figures)
+    met = [
+        figures[name] >= goal if name == "of_telegraf" else figures[name] <= goal
+        for name, goal in GOALS.items()
+        if name in figures
+    ]
+    return 0 if all(met) else 1
+
+
+def judge(city: Measured, telegraf: Sequence[Throughput]) -> dict[str, float]:
+    """Return the figures that have goals."""
+    own = [size for name, size in city.throughput.rss_bytes.items() if name not in (*SERVERS, "sender")]
+    figures = {"p50_s": city.p50_s, "p99_s": city.p99_s, "rss_bytes": float(max(own))}
+    if telegraf:
+        mean = sum(found.records_per_s for found in telegraf) / len(telegraf)
+        figures["of_telegraf"] = city.throughput.records_per_s / mean
+    return figures
+
+
+def show(city: Measured, telegraf: Sequence[Throughput], figures: Mapping[str, float]) -> None:
+    """Print for people."""
+    found = city.throughput
+    print(f"{found.records_per_s:,.0f} records/s over {found.seconds:.0f} s, {city.devices} devices")
+    provable = f"provable after {city.p50_s:.2f} s (p50), {city.p99_s:.2f} s (p99)"
+    print(f"at {city.latency_records_per_s:,.0f} records/s {provable}")
+    print_processes(found)
+    for name, size in city.bytes_per_record.items():
+        print(f"{name:<16}{size:8.1f} bytes a record")
+    for other in telegraf:
+        print(f"Telegraf: {other.records_per_s:,.0f} records/s over {other.seconds:.0f} s")
+        print_processes(other)
+    if telegraf:
+        print(f"of Telegraf: {figures['of_telegraf']:.2f}")
+
+
+def print_processes(found: Throughput) -> None:
+    """Print what each process took."""
+    for name, cpu_s in found.cpu_s_per_million.items():
+        print(f"  {name:<14}{cpu_s:8.2f} CPU s a million records{found.rss_bytes[name] / 1e6:8.0f} MB")
+    print(f"  {'all':<14}{sum(found.cpu_s_per_million.values()):8.2f} CPU s a million records")
