@@ -117,7 +117,7 @@ class Located:
 def locate(
     likelihood: "Likelihood", settings: Settings, beside: Sequence[tuple[float, float, float]] = ()
 ) -> Located:
-    """Return the posterior of a source's place and rate: coarse cells first, then finer ones where it pays."""
+    """Return the posterior of a source's place and rate: coarse cells first, then finer where it pays."""
     grid, keep, outside = Grid.over(settings.bounds_m, settings.coarse_cells), None, 0.0
     log_evidence = None
     while True:
@@ -239,11 +239,13 @@ WEATHERS = (SUN, CLOUD, CLEAR_NIGHT)
 _PASQUILL = np.array([[0, 1, 1, 2, 2], [3, 3, 3, 3, 3], [5, 5, 4, 3, 3]])
 _PASQUILL_BELOW_M_S = np.array([2.0, 3.0, 5.0, 6.0])
 _PASQUILL_MEAN_S = 1800.0
-_RLINE_OFF = (1.5, 1.0, 0.67)  # Where RLINE applies, it may be off: by half more, or by a third less.
 
 
-def weather_rows(wind: Wind, settings: Settings, weather: int) -> Floats:
-    """Return (n, COLUMNS) as `puffs` reads them, under one sky; RLINE where u* and L were measured."""
+def weather_rows(wind: Wind, settings: Settings, weather: int, wider_ln: float = 0.0) -> Floats:
+    """Return (n, COLUMNS) as `puffs` reads them, under one sky; RLINE where u* and L were measured.
+
+    There, plumes are wider across the wind by a factor of which `wider_ln` is the logarithm.
+    """
     rows = np.empty((wind.start_s.size, puffs.COLUMNS))
     speed = np.maximum(wind.speed_m_s, CALM_M_S)
     low = np.searchsorted(wind.start_s, wind.start_s - _PASQUILL_MEAN_S / 2, side="left")
@@ -261,7 +263,7 @@ def weather_rows(wind: Wind, settings: Settings, weather: int) -> Floats:
     rows[:, puffs.SIGMA_V] = np.where(np.isfinite(wind.sigma_v_m_s), wind.sigma_v_m_s, settings.sigma_v_m_s)
     rows[:, puffs.ROUGHNESS] = np.where(np.isfinite(wind.roughness_m), wind.roughness_m, 0.1)
     rows[:, puffs.REFERENCE_HEIGHT] = wind.height_m
-    rows[:, puffs.SCALE] = np.where(measured, _RLINE_OFF[weather], 1.0)
+    rows[:, puffs.SCALE] = np.where(measured, math.exp(wider_ln), 1.0)
     return rows
 
 
@@ -285,15 +287,24 @@ class Likelihood:
         # One reading of each sensor at most: nothing can be told from how it changes with time.
         self._steady = averages.first.size == averages.y.size + 1
         self._first = np.array([0, averages.y.size]) if self._steady else averages.first
-        self._memory = np.array([settings.memory_s, settings.zero_memory_s])
+        varying = settings.wandering**2 + settings.white**2
         if self._steady:
-            self._memory = np.array([settings.memory_ln, 1e-6])  # Zeros are each sensor's own.
-        self._parameters = np.array(
-            [
-                0.0 if self._steady else settings.kept, settings.wandering, settings.white, settings.zero_sd,
-                settings.noise_sd, settings.tail,
-            ]
-        )  # fmt: skip
+            sway = math.radians(settings.axis_deg)
+            self._memory = np.array([settings.axis_memory_ln, settings.memory_ln, settings.width_memory_ln])
+            self._parameters = np.array(
+                [
+                    sway, settings.wandering, settings.white, settings.width_wander_ln,
+                    math.hypot(settings.noise_sd, settings.zero_sd), settings.tail, 0.0, 0.5 * varying,
+                ]
+            )  # fmt: skip
+        else:
+            self._memory = np.array([np.inf, settings.memory_s, settings.zero_memory_s])
+            self._parameters = np.array(
+                [
+                    settings.kept, settings.wandering, settings.white, settings.zero_sd, settings.noise_sd,
+                    settings.tail, 1.0, 0.5 * (varying + settings.kept**2),
+                ]
+            )  # fmt: skip
         self._y = averages.y / self._floor
         self._z = np.arcsinh(self._y).astype(np.float32)
         self.rates = np.exp(np.arange(math.log(RATES_G_S[0]), math.log(RATES_G_S[1]), settings.rate_step))
@@ -304,23 +315,38 @@ class Likelihood:
         per_reading = np.repeat(speed, np.diff(averages.first_reading)) * averages.reading_weight
         mean_speed = np.bincount(averages.reading_target, per_reading)
         by_chance = np.hypot(math.radians(settings.wind_chance_deg), settings.sigma_v_chance_m_s / mean_speed)
+        step_deg = settings.direction_step * math.degrees(float(by_chance.min()))
         if self._steady:  # All sensors share one error of direction, which the nodes below are for.
             by_chance = np.full(averages.y.size, math.radians(settings.wind_local_deg))
+            step_deg = settings.direction_step * math.hypot(settings.axis_deg, settings.wind_local_deg)
         self._by_chance = by_chance[:, None]
-
-        step_deg = settings.direction_step * math.degrees(float(by_chance.min()))
         nodes = math.ceil(2.5 * settings.wind_error_deg / step_deg)
         self._turned = np.radians(np.arange(-nodes, nodes + 1) * step_deg)
         off = self._turned / math.radians(max(settings.wind_error_deg, 1e-3))
         self._direction_prior = -0.5 * off**2 - np.logaddexp.reduce(-0.5 * off**2)
         # For each weather: how well each direction explained the places asked for last; -inf: left out.
-        self._nodes = [np.zeros(self._turned.size) for _ in WEATHERS]
+        measured = np.isfinite(wind.ustar_m_s) & np.isfinite(wind.obukhov_m)
+        half = settings.width_nodes if measured.any() else 0
+        wider = settings.width_step_ln * np.arange(-half, half + 1)
+        off = -0.5 * (wider / settings.width_error_ln) ** 2
+        skies = WEATHERS if not measured.all() else (CLOUD,)
+        self._weathers = [(sky, one) for sky in skies for one in wider]
+        self._weather_prior = np.tile(off - np.logaddexp.reduce(off), len(skies)) - math.log(len(skies))
+        self._nodes = [np.zeros(self._turned.size) for _ in self._weathers]
         west, south, east, north = settings.bounds_m
         x, y = self._receivers.points_m[:, 0], self._receivers.points_m[:, 1]
         far = np.hypot(np.maximum(x - west, east - x), np.maximum(y - south, north - y)).max()
         rings = math.ceil(math.log(max(far, 10.0) / puffs.NEAREST_M) / settings.ring_ln) + 1
         self._rings_m = puffs.NEAREST_M * np.exp(settings.ring_ln * np.arange(rings))
-        self._fields = [self._field(wind, weather_rows(wind, settings, weather)) for weather in WEATHERS]
+        self._fields = [self._field(wind, weather_rows(wind, settings, *one)) for one in self._weathers]
+        self._slopes = []
+        if self._steady:
+            n = wider.size
+            self._slopes = [
+                (self._fields[min(k + 1, n - 1)] - self._fields[max(k - 1, 0)])
+                / np.float32(max(wider[min(k + 1, n - 1)] - wider[max(k - 1, 0)], 1e-6))
+                for k in range(n)
+            ]
 
     def _field(self, wind: Wind, rows: Floats) -> NDArray[np.float32]:
         """Return (n, rings, spokes) couplings around the sensors, in 1/(g/s)."""
@@ -339,7 +365,7 @@ class Likelihood:
 
     def without_source(self) -> float:
         """Return ln p(readings) when there is no source."""
-        at = np.arange(self._z.size) * 1.0 if self._steady else self._averages.at_s
+        at = np.arange(self._z.size) * 1e9 if self._steady else self._averages.at_s
         return float(without_source(self._z, self._first, at, self._memory, self._parameters))
 
     def forget(self, below: float) -> None:
@@ -373,25 +399,30 @@ class Likelihood:
         parts = np.array([one[2] for one in beside], np.float32)
         gain_sd = averages.gain_sd[:, None].astype(np.float32)
         swing = 0.5 * math.radians(self._settings.swing_deg)
-        place = (receivers.point, points, *places, self._rings_m)
-        for field, nodes in zip(self._fields, self._nodes, strict=True):
+        ring, outward, bearing = puffs.polar(points, *places, self._rings_m)
+        for index, (field, nodes) in enumerate(zip(self._fields, self._nodes, strict=True)):
             for node in np.flatnonzero(np.isfinite(nodes)):
                 turned = self._turned[node]
                 for room, turn in zip(rooms, (turned, turned - swing, turned + swing), strict=True):
-                    puffs.look_up(field, *place, turn, room)
+                    puffs.interpolate(field, receivers.point, ring, outward, bearing, turn, room)
                 here, before, after = (_together(receivers.total(room), parts) for room in rooms)
-                after -= before
-                np.abs(after, out=after)
-                after *= chance / np.float32(2.0 * swing)
+                turning = (after - before) * np.float32(0.5 / swing)
+                white = turning * chance
                 if averages.gain_sd.any():
-                    np.hypot(after, here * gain_sd, out=after)
+                    np.hypot(white, here * gain_sd, out=white)
+                lead, trail = here, np.empty((0, 0), np.float32)
+                if self._steady:
+                    slope = self._slopes[index]
+                    puffs.interpolate(slope, receivers.point, ring, outward, bearing, turned, rooms[1])
+                    lead, trail = turning, _together(receivers.total(rooms[1]), parts)
                 map_rates(
-                    here, after, self._z, self._y, self._first, averages.at_s, apart, self._memory,
-                    self._parameters, self.rates, RATE_DROP, out,
+                    here, lead, trail, white, self._z, self._y, self._first, averages.at_s, apart,
+                    self._memory, self._parameters, self.rates, RATE_DROP, out,
                 )  # fmt: skip
-                np.logaddexp(result, out + self._direction_prior[node], out=result)
-                nodes[node] = np.logaddexp.reduce(out, axis=None) + self._direction_prior[node]
-        result += self._rate_prior - math.log(len(self._fields))
+                prior = self._direction_prior[node] + self._weather_prior[index]
+                np.logaddexp(result, out + prior, out=result)
+                nodes[node] = np.logaddexp.reduce(out, axis=None) + prior
+        result += self._rate_prior
         return result
 
 
@@ -399,7 +430,7 @@ def _together(couplings: NDArray[np.float32], parts: NDArray[np.float32]) -> NDA
     """Return (n, cells) from (n, cells + others), each other source's share added to every cell."""
     if not parts.size:
         return couplings
-    return couplings[:, : -parts.size] + (couplings[:, -parts.size :] @ parts)[:, None]
+    return np.asarray(couplings[:, : -parts.size] + (couplings[:, -parts.size :] @ parts)[:, None], np.float32)
 
 
 def _refine(coarse: Grid, near: NDArray[np.bool_], cells: int) -> tuple[Grid, NDArray[np.bool_]]:

@@ -81,7 +81,14 @@ class Settings:
     background_g_m3: float | None = None  # None: fitted
     wind_error_deg: float = 10.0  # sd, over the whole event: a vane set by eye, or by a compass (declination)
     wind_chance_deg: float = 5.0  # sd, in each averaged reading
-    wind_local_deg: float = 4.0  # sd, from sensor to sensor, where there is one reading of each
+    wind_local_deg: float = 1.0  # sd, from sensor to sensor, where there is one reading of each
+    axis_deg: float = 2.0
+    axis_memory_ln: float = 1.0
+    width_nodes: int = 2
+    width_step_ln: float = 0.3
+    width_error_ln: float = 0.35
+    width_wander_ln: float = 0.2
+    width_memory_ln: float = 1.0
     sigma_v_m_s: float = 0.3  # In light wind, where it is not measured
     sigma_v_chance_m_s: float = 0.3  # What the wind's direction still varies by in calm air, times speed.
     block_s: float = 1200.0  # Readings are averaged over so long: a few turnovers of the boundary layer.

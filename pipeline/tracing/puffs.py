@@ -6,8 +6,9 @@ density there, kept on rings and spokes around the sensor.
 
 How wide a plume is: Briggs' rural curves, and RLINE where u* and L were measured. Sources: Briggs (1973),
 ATDL 79, as in Hanna, Briggs, Hosker (1982), Handbook on Atmospheric Diffusion, table 4.5; Snyder, Venkatram
-et al. (2013), Atmospheric Environment 77, doi:10.1016/j.atmosenv.2013.05.074; Venkatram et al. (2013), the
-same, doi:10.1016/j.atmosenv.2012.11.026 (RLINE's horizontal spread).
+et al. (2013), Atmospheric Environment 77, doi:10.1016/j.atmosenv.2013.05.074 (RLINE's vertical spread);
+Irwin (1983), Journal of Climate and Applied Meteorology 22(1), after Draxler (1976), Atmospheric Environment
+10(2): the horizontal spread where turbulence was measured.
 
 One file on purpose: numba's cache on disk sees a change of the file that a function stands in, and of no
 other; compiled functions that call each other across files would go on running old code.
@@ -24,10 +25,11 @@ MEASURED = -1.0  # In column CLASS: u* and L are measured, RLINE applies. Else 0
 COLUMNS = 8
 
 _VON_KARMAN = 0.4
+_IRWIN_S = 1000.0  # Travel over which air begins to forget how it swayed
 _SPEED_ITERATIONS = 4  # Of Ue, the speed at the plume's mean height; changes below 1 % after three.
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def briggs_rural(distance_m: float, stability: int) -> tuple[float, float]:
     """Return (σy, σz) in metres at a distance, for classes 0 (A) to 5 (F)."""
     x = distance_m
@@ -47,7 +49,7 @@ def briggs_rural(distance_m: float, stability: int) -> tuple[float, float]:
     return side, up
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def log_profile(height_m: float, roughness_m: float, obukhov_m: float) -> float:
     """Return κU/u* at a height: the diabatic logarithmic profile (Businger, Dyer), within |z/L| <= 1."""
     z = max(height_m, 2.0 * roughness_m)
@@ -65,7 +67,7 @@ def log_profile(height_m: float, roughness_m: float, obukhov_m: float) -> float:
     return max(math.log(z / roughness_m) - psi, 0.5)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rline(
     distance_m: float,
     ustar_m_s: float,
@@ -83,21 +85,19 @@ def rline(
     for _ in range(_SPEED_ITERATIONS):
         run = ustar_m_s / effective * distance_m
         if obukhov_m > 0.0:
-            up = 0.57 * run / (1.0 + 3.0 * (run / stretch) ** (2.0 / 3.0))
+            up = 0.57 * run / (1.0 + 3.0 * ustar_m_s / effective * (distance_m / stretch) ** (2.0 / 3.0))
         else:
             up = 0.57 * run * (1.0 + 1.5 * run / stretch)
         mean_height = math.sqrt(2.0 / math.pi) * up
         effective = max(speed_m_s * log_profile(mean_height, roughness_m, obukhov_m) / at_reference, 0.1)
-    if obukhov_m > 0.0:
-        side = 1.6 * sigma_v_m_s / ustar_m_s * up * (1.0 + 2.5 * up / stretch)
-    else:
-        side = 1.6 * sigma_v_m_s / ustar_m_s * up / math.sqrt(1.0 + up / stretch)
+    seconds = distance_m / effective
+    side = sigma_v_m_s * seconds / (1.0 + 0.9 * math.sqrt(seconds / _IRWIN_S))
     return side, up, effective
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def spread(distance_m, row):  # type: ignore[no-untyped-def]
-    """Return (σy, σz, speed) at a distance in the weather of one row; σ times the row's scale."""
+    """Return (σy, σz, speed) at a distance in the weather of one row; σy times the row's scale."""
     if row[CLASS] == MEASURED:
         side, up, speed = rline(
             distance_m,
@@ -112,7 +112,7 @@ def spread(distance_m, row):  # type: ignore[no-untyped-def]
         side, up = briggs_rural(distance_m, int(row[CLASS]))
         speed = row[SPEED]
         side = math.hypot(side, row[SIGMA_V] / speed * distance_m)
-    return side * row[SCALE], up * row[SCALE], speed
+    return side * row[SCALE], up, speed
 
 
 STEP = 1.5  # Of a puff's spread: Gaussians in a row, so close, sum to a constant within 3e-4.
@@ -123,7 +123,7 @@ RING_LN = 0.1  # From ring to ring, in ln distance.
 BEARING_DEG = 2.0  # From spoke to spoke.
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def vertical(source_m: float, receptor_m: float, spread_m: float) -> float:
     """Return the density in height, 1/m, over ground that reflects everything."""
     below = (source_m - receptor_m) / spread_m
@@ -133,7 +133,7 @@ def vertical(source_m: float, receptor_m: float, spread_m: float) -> float:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def mean_vertical(heights_m, receptor_m, spread_m):  # type: ignore[no-untyped-def]
     """Return the density in height, 1/m, averaged over heights of the source."""
     total = 0.0
@@ -142,14 +142,14 @@ def mean_vertical(heights_m, receptor_m, spread_m):  # type: ignore[no-untyped-d
     return total / heights_m.size
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def meander_share(sigma_v_m_s: float, speed_m_s: float) -> float:
     """Return the part of a plume that low wind spreads over all directions (AERMOD, RLINE)."""
     side = 2.0 * sigma_v_m_s * sigma_v_m_s
     return side / (side + speed_m_s * speed_m_s)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def track(arrival_s, wind_start_s, east, north, weather, far_m, step, out):  # type: ignore[no-untyped-def]
     """Fill `out` with the puffs of the air that arrives at a time, and return how many there are.
 
@@ -190,7 +190,7 @@ def track(arrival_s, wind_start_s, east, north, weather, far_m, step, out):  # t
     return count
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 def add_puff(field, puff, part, rings_m, ring_ln, spoke):  # type: ignore[no-untyped-def]
     """Add a puff to a polar field (rings, spokes) around the sensor that it arrives at."""
     variance = puff[2]
@@ -224,7 +224,7 @@ def add_puff(field, puff, part, rings_m, ring_ln, spoke):  # type: ignore[no-unt
             before, now = now, turn * now - before
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 def couple(  # type: ignore[no-untyped-def]
     arrivals_s, first_reading, reading_sensor, reading_target, reading_weight,
     heights_m, wind_start_s, east, north, weather, source_heights_m,
@@ -285,7 +285,63 @@ def couple(  # type: ignore[no-untyped-def]
     return result
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
+def polar(points_m, x_m, y_m, rings_m):  # type: ignore[no-untyped-def]
+    """Return (ring, part of the way to the next, bearing) of places seen from points, (points, cells) each.
+
+    Args:
+        points_m: (p, 3).
+        x_m: (cells,) east.
+        y_m: (cells,) north.
+        rings_m: (rings,).
+    """
+    ring = np.empty((points_m.shape[0], x_m.size), np.int32)
+    out, bearing = np.empty(ring.shape, np.float32), np.empty(ring.shape, np.float32)
+    per_ln = 1.0 / math.log(rings_m[1] / rings_m[0])
+    for point in range(points_m.shape[0]):
+        for c in range(x_m.size):
+            dx, dy = x_m[c] - points_m[point, 0], y_m[c] - points_m[point, 1]
+            k = max(math.log(max(math.hypot(dx, dy), 1e-9) / rings_m[0]) * per_ln, 0.0)
+            ring[point, c] = min(int(k), rings_m.size - 2)
+            out[point, c] = min(k - ring[point, c], 1.0)
+            bearing[point, c] = math.atan2(dx, dy)
+    return ring, out, bearing
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def interpolate(field, point, ring, out, bearing, turned, result):  # type: ignore[no-untyped-def]
+    """Fill `result` (rows, cells) with couplings at places, with all wind turned clockwise.
+
+    Args:
+        field: (rows, rings, spokes) as `couple` returns it.
+        point: (rows,) of each row, index into the next three.
+        ring: (points, cells) as `polar` returns it.
+        out: The same.
+        bearing: The same.
+        turned: Radians.
+        result: (rows, cells) float32.
+    """
+    spokes, one = field.shape[2], np.float32(1.0)
+    per_radian, whole = np.float32(spokes / (2.0 * math.pi)), np.float32(spokes)
+    spoke, on = np.empty(ring.shape[1], np.int32), np.empty(ring.shape[1], np.float32)
+    for row in range(point.size):
+        if row == 0 or point[row] != point[row - 1]:
+            seen = bearing[point[row]]
+            for c in range(spoke.size):
+                m = (seen[c] - np.float32(turned)) * per_radian
+                m -= np.floor(m / whole) * whole
+                spoke[c] = min(np.int32(m), np.int32(spokes - 1))
+                on[c] = m - spoke[c]
+        rings, outward = ring[point[row]], out[point[row]]
+        for c in range(spoke.size):
+            k, m = rings[c], spoke[c]
+            after = m + 1 if m + 1 < spokes else 0
+            near = field[row, k, m] * (one - on[c]) + field[row, k, after] * on[c]
+            far = field[row, k + 1, m] * (one - on[c]) + field[row, k + 1, after] * on[c]
+            result[row, c] = near * (one - outward[c]) + far * outward[c]
+
+
+@njit(cache=True)
 def look_up(field, sensor, sensors_m, x_m, y_m, rings_m, turned, result):  # type: ignore[no-untyped-def]
     """Fill `result` (targets, cells) with couplings at places, with all wind turned clockwise.
 
@@ -299,25 +355,5 @@ def look_up(field, sensor, sensors_m, x_m, y_m, rings_m, turned, result):  # typ
         turned: Radians.
         result: (targets, cells) float32.
     """
-    rings, spokes = field.shape[1], field.shape[2]
-    per_ln, per_radian = 1.0 / math.log(rings_m[1] / rings_m[0]), spokes / (2.0 * math.pi)
-    ring = np.empty(x_m.size, np.int64)
-    spoke = np.empty(x_m.size, np.int64)
-    out, on = np.empty(x_m.size, np.float32), np.empty(x_m.size, np.float32)
-    for target in range(sensor.size):
-        if target == 0 or sensor[target] != sensor[target - 1]:
-            place = sensors_m[sensor[target]]
-            for c in range(x_m.size):
-                dx, dy = x_m[c] - place[0], y_m[c] - place[1]
-                k = max(math.log(max(math.hypot(dx, dy), 1e-9) / rings_m[0]) * per_ln, 0.0)
-                ring[c] = min(int(k), rings - 2)
-                out[c] = min(k - ring[c], 1.0)
-                m = ((math.atan2(dx, dy) - turned) * per_radian) % spokes
-                spoke[c] = min(int(m), spokes - 1)
-                on[c] = m - spoke[c]
-        for c in range(x_m.size):
-            k, m = ring[c], spoke[c]
-            after = m + 1 if m + 1 < spokes else 0
-            near = field[target, k, m] * (np.float32(1.0) - on[c]) + field[target, k, after] * on[c]
-            far = field[target, k + 1, m] * (np.float32(1.0) - on[c]) + field[target, k + 1, after] * on[c]
-            result[target, c] = near * (np.float32(1.0) - out[c]) + far * out[c]
+    ring, out, bearing = polar(sensors_m, x_m, y_m, rings_m)
+    interpolate(field, sensor, ring, out, bearing, turned, result)

@@ -15,6 +15,7 @@ from pipeline.tracing.units import grams_per_cubic_metre
 METEC_PRESSURE_PA = 84_000.0
 METRES_PER_DEGREE = (111_320.0, 111_035.0)  # Of longitude at the equator, of latitude at 40.6° north
 PRAIRIE_ROUGHNESS_M = 0.006
+PRAIRIE_ARCS_M = (50.0, 100.0, 200.0, 400.0, 800.0)
 SAMPLERS = 20
 LEAST_MARGIN_M = 50.0
 
@@ -90,6 +91,7 @@ def prairie_grass(folder: Path, least_arc_m: float, draws: int) -> Iterator[Tria
     weather = {
         row.text("run"): row for row in read_rows(folder / "prairie_grass_met_tidy.csv", ("run", "L_m"))
     }
+    kept = evaporation(folder / "PGrassEvapLossTABLE_5_4.txt")
     runs: dict[str, list[Row]] = {}
     for row in read_rows(folder / "prairie_grass_arcs_tidy.csv", ("run", "arc_m", "conc_mg_m3", "q_g_s")):
         measured = all(row.fields[key] for key in ("conc_mg_m3", "q_g_s", "x_m", "y_m"))
@@ -101,15 +103,29 @@ def prairie_grass(folder: Path, least_arc_m: float, draws: int) -> Iterator[Tria
             continue
         for draw in range(draws):
             chosen = np.random.default_rng([int(run), draw]).choice(len(rows), SAMPLERS, replace=False)
-            yield _prairie_trial(run, [rows[n] for n in chosen], met)
+            yield _prairie_trial(run, [rows[n] for n in chosen], met, kept)
 
 
-def _prairie_trial(run: str, rows: list[Row], met: Row) -> Trial:
+def evaporation(path: Path) -> dict[tuple[str, float], float]:
+    """Return by (run, arc in metres) what readings are to be multiplied by: the samplers' liquid dried up."""
+    factors: dict[tuple[str, float], float] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if len(words) == 1 + len(PRAIRIE_ARCS_M) and words[0].isdigit():
+            for arc, word in zip(PRAIRIE_ARCS_M, words[1:], strict=True):
+                factors[words[0], arc] = float(word)
+    factors["12", 200.0] = 0.9  # Printed as 0.09
+    return factors
+
+
+def _prairie_trial(run: str, rows: list[Row], met: Row, kept: dict[tuple[str, float], float]) -> Trial:
     def one(value: float) -> Floats:
         return np.array([value])
 
     places = np.array([[row.number(key) for key in ("x_m", "y_m", "zr_m")] for row in rows])
-    value = np.array([row.number("conc_mg_m3") * 1e-3 for row in rows])
+    value = np.array(
+        [row.number("conc_mg_m3") * 1e-3 * kept.get((run, row.number("arc_m")), 1.0) for row in rows]
+    )
     count, zeros = len(rows), np.zeros(len(rows))
     names = tuple(map(str, range(count)))
     seen = Observations(names, places, np.arange(count), zeros, np.full(count, 600.0), value)
