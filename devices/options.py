@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
-Broker = Annotated[str, typer.Option(help="The MQTT broker: mqtt://HOST:PORT.")]
+Broker = Annotated[
+    str,
+    typer.Option(help="The MQTT broker: mqtt://HOST:PORT, or mqtts://HOST:PORT?ca=FILE&access=FOLDER."),
+]
 Policy = Annotated[Path, typer.Option(help="The policy file of the log whose receipts count.")]
 BROKER = "mqtt://127.0.0.1:1883"
 

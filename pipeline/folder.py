@@ -80,6 +80,31 @@ class CityFolder:
         """The key file of the auditor."""
         return self.root / "keys" / "auditor.key"
 
+    @property
+    def broker(self) -> Path:
+        """What the MQTT broker is given: passwords, rights, its certificate and key, and their authority."""
+        return self.root / "broker"
+
+    @property
+    def broker_ca(self) -> Path:
+        """The certificate that vouches for the broker's; devices have a copy."""
+        return self.broker / "ca.crt"
+
+    @property
+    def broker_ca_key(self) -> Path:
+        """The key of that authority, which the broker never sees."""
+        return self.root / "keys" / "broker-ca.key"
+
+    @property
+    def access(self) -> Path:
+        """The passwords by which this city's own services are known to the broker."""
+        return self.root / "keys" / "mqtt"
+
+    @property
+    def influx_admin(self) -> Path:
+        """The token of InfluxDB's administrator, which no service needs."""
+        return self.root / "keys" / "influx-admin.token"
+
     def witness_key(self, name: str) -> Path:
         """The key file of a witness that runs here, by its name in the policy."""
         return self.root / "keys" / f"witness-{name}.key"

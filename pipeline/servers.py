@@ -5,6 +5,7 @@ import stat
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
+from pipeline.edges.access_file import load_access
 from pipeline.edges.influx import InfluxPoints
 from pipeline.edges.influx_reader import read_influx
 from pipeline.edges.kafka import KafkaBus
@@ -35,13 +36,20 @@ async def open_site(settings: Settings, process: str, member: str | None = None)
         InputError: Kafka holds a log of another number of shards.
         UnavailableError: Kafka does not answer.
     """
-    folder, mqtt, kafka, influx = CityFolder(settings.folder), settings.mqtt, settings.kafka, settings.influx
+    folder, broker, kafka, influx = (
+        CityFolder(settings.folder),
+        settings.broker,
+        settings.kafka,
+        settings.influx,
+    )
 
     def inbox() -> AbstractAsyncContextManager[Inbox]:
-        return MqttInbox.open(mqtt.host, mqtt.port, "bridge", INBOX_TOPICS)
+        access = load_access(broker, "bridge")
+        return MqttInbox.open(broker.host, broker.port, kafka.prefix + "bridge", INBOX_TOPICS, access=access)
 
     def sender() -> AbstractAsyncContextManager[MqttSender]:
-        return MqttPublisher.open(mqtt.host, mqtt.port, "courier")
+        access = load_access(broker, "courier")
+        return MqttPublisher.open(broker.host, broker.port, kafka.prefix + "courier", access=access)
 
     def points() -> AbstractAsyncContextManager[PointStore]:
         token = _read_token(settings)

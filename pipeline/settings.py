@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from pipeline.wire.broker import BrokerUrl
 from pipeline.wire.errors import InputError
 
 PREFIX = "CITYPROOF_"
@@ -33,10 +34,16 @@ class _Table(BaseModel):
 
 
 class MqttSettings(_Table):
-    """Where the MQTT broker is."""
+    """Where the MQTT broker is, and the files by which both sides know one another, seen from the folder.
+
+    Passwords go over TLS only: without it none is shown, and none of the files is read.
+    """
 
     host: Text = "127.0.0.1"
     port: int = Field(default=1883, ge=1, le=65535)
+    tls: bool = False
+    ca_file: Path = Path("broker/ca.crt")
+    access_folder: Path = Path("keys/mqtt")
 
 
 class KafkaSettings(_Table):
@@ -87,6 +94,15 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over what `load_settings` hands in, the file's."""
         return env_settings, init_settings
+
+    @property
+    def broker(self) -> BrokerUrl:
+        """How the broker is spoken to."""
+        mqtt = self.mqtt
+        if not mqtt.tls:
+            return BrokerUrl(mqtt.host, mqtt.port)
+        ca, access = str(self.folder / mqtt.ca_file), str(self.folder / mqtt.access_folder)
+        return BrokerUrl(mqtt.host, mqtt.port, tls=True, ca=ca, access=access)
 
     @property
     def token_file(self) -> Path:

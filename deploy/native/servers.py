@@ -2,6 +2,7 @@
 
     python deploy/native/servers.py provision     build or fetch what is not in the cache yet
     python deploy/native/servers.py start         start all three on free ports, and say where they are
+    python deploy/native/servers.py start --city city    likewise; Mosquitto behind TLS, as that city has it
     python deploy/native/servers.py stop          end exactly those
 
 The cache is CITYPROOF_CACHE, else ~/.cache/cityproof; data and addresses lie in its folder `stack`. Standard
@@ -52,9 +53,11 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("action", choices=["provision", "start", "stop"])
-    action = parser.parse_args().action
+    parser.add_argument("--city", type=Path, help="a folder that `cityproof init` has made")
+    given = parser.parse_args()
+    actions = {"provision": provision, "start": lambda: start(given.city), "stop": stop}
     try:
-        {"provision": provision, "start": start, "stop": stop}[action]()
+        actions[given.action]()
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
@@ -144,7 +147,7 @@ def call(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path
     return done.stdout
 
 
-def start() -> None:
+def start(city: Path | None = None) -> None:
     """Start the servers; a crash leaves those that are named in the file so far, which `stop` ends."""
     provision()
     if SERVERS.exists():
@@ -152,7 +155,9 @@ def start() -> None:
     STACK.mkdir(parents=True, exist_ok=True)
     servers: dict[str, str | int] = {}
     try:
-        for launch in (start_mosquitto, start_kafka, start_influxdb):
+        servers |= start_mosquitto(city)
+        write_private(SERVERS, json.dumps(servers))
+        for launch in (start_kafka, start_influxdb):
             servers |= launch()
             write_private(SERVERS, json.dumps(servers))
         for name in ("mosquitto", "kafka", "influx"):
@@ -166,17 +171,26 @@ def start() -> None:
         print(f"{name:10} {servers[name]}")
 
 
-def start_mosquitto() -> dict[str, str | int]:
+def start_mosquitto(city: Path | None) -> dict[str, str | int]:
     data, port = STACK / "mosquitto", free_port()
     data.mkdir(exist_ok=True)
-    settings = (HERE.parent / "mosquitto" / "mosquitto.conf").read_text()
-    own = f"{settings}\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence_location {data}/\n"
-    if os.geteuid() == 0:
-        own += "user root\n"
-    (data / "mosquitto.conf").write_text(own)
+    (data / "mosquitto.conf").write_text(mosquitto_settings(port, data, tls=city is not None))
     program = find_program("mosquitto", "apt install mosquitto")
-    pid = launch("mosquitto", [program, "-c", str(data / "mosquitto.conf")])
+    pid = launch("mosquitto", [program, "-c", str(data / "mosquitto.conf")], city and city / "broker")
     return {"mosquitto": f"127.0.0.1:{port}", "mosquitto_pid": pid}
+
+
+def mosquitto_settings(port: int, data: Path, *, tls: bool) -> str:
+    """Return deploy's settings, on loopback; without TLS anybody is let in, as tests and benches want."""
+    folder = HERE.parent / "mosquitto"
+    settings = (folder / "mosquitto.conf").read_text()
+    listener = f"listener {port} 127.0.0.1\n"
+    if tls:
+        settings += (folder / "tls.conf").read_text().replace("listener 8883\n", listener)
+    else:
+        settings += f"{listener}allow_anonymous true\n"
+    user = "user root\n" if os.geteuid() == 0 else ""
+    return f"{settings}persistence_location {data}/\n{user}"
 
 
 def start_kafka() -> dict[str, str | int]:
@@ -234,10 +248,15 @@ def set_up_influxdb(address: str) -> dict[str, str | int]:
     return credentials
 
 
-def launch(name: str, command: Sequence[str]) -> int:
+def launch(name: str, command: Sequence[str], folder: Path | None = None) -> int:
     with (STACK / f"{name}.log").open("ab") as log:
         server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=STACK
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=folder or STACK,
         )
     return server.pid
 

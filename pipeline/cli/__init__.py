@@ -10,7 +10,7 @@ if find_spec("rich") is None:
 
 import typer
 
-from pipeline.cli import bench, city, keys, logs, proofs, run, shipment, trace
+from pipeline.cli import access, bench, city, keys, logs, proofs, run, shipment, trace
 from pipeline.wire.errors import InputError, PipelineError
 
 UNUSABLE = 2
@@ -42,6 +42,7 @@ app.add_typer(keys.key_app, name="key")
 app.add_typer(keys.device_app, name="device")
 app.add_typer(trace.trace_app, name="trace")
 app.add_typer(shipment.shipment_app, name="shipment")
+app.add_typer(access.access_app, name="access")
 app.add_typer(bench.bench_app, name="bench")
 
 

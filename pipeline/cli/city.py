@@ -18,14 +18,24 @@ def config(file: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(run(file, as_json=as_json))
 
 
-@app.command(epilog="Example: cityproof init --dir city")
+@app.command(epilog="Example: cityproof init --dir city --host broker.city.example")
 def init(
     directory: Annotated[Path, typer.Option("--dir", help="The city's folder, made if it is missing.")],
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option("--host", help="A name or address by which devices reach the MQTT broker."),
+    ] = None,
+    servers: Annotated[
+        bool, typer.Option("--servers", help="Prepare InfluxDB and Kafka too, which have to be running.")
+    ] = False,
+    config: Config = None,
 ) -> None:
-    """Make the keys and trust files of a city, before its services run; what is there stays."""
-    from pipeline.commands.init import run
+    """Make a city's keys, trust files, passwords and certificates; what is there stays."""
+    from pipeline.commands.init import run, run_with_servers
 
-    raise typer.Exit(run(directory))
+    if servers:
+        raise typer.Exit(run_with_servers(directory, hosts or [], config))
+    raise typer.Exit(run(directory, hosts or []))
 
 
 @app.command(epilog="Example: cityproof demo --seconds 30 --seed 7 --scenario stack-leak")

@@ -8,7 +8,6 @@ from collections.abc import Coroutine, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pipeline.commands.findings import describe, phrase
 from pipeline.commands.reading import reader_of
@@ -27,13 +26,13 @@ from pipeline.verify.audit import (
     StoredValue,
 )
 from pipeline.verify.store_watch import StoreWatch
-from pipeline.wire.errors import InputError, MissingError, UnavailableError
+from pipeline.wire.broker import parse_broker_url
+from pipeline.wire.errors import MissingError, UnavailableError
 from pipeline.wire.finding import Finding
-from pipeline.wire.topics import receipts_topic, refusals_topic
+from pipeline.wire.topics import broker_user, receipts_topic, refusals_topic
 
 AGREES, DIFFERS, UNUSABLE = 0, 1, 2
 RECEIPTS_S = 30.0
-MQTT_PORT = 1883
 
 
 class AuditedPoints:
@@ -139,22 +138,24 @@ async def state(city: City, how: Stating, *, as_json: bool) -> int:
 
     Exit 0: nothing new was found; 1: something was, and the log says so; 2: it does not yet.
     """
+    from pipeline.edges.access_file import load_access
     from pipeline.edges.clock import SYSTEM_CLOCK
     from pipeline.edges.keyfile import load_key
-    from pipeline.edges.mqtt import MqttInbox, MqttPublisher
+    from pipeline.edges.mqtt import open_peer
     from pipeline.edges.sqlite_findings import SqliteFindings
     from pipeline.stages import auditor
 
     folder = city.folder
     signer, issuer = load_key(how.key or folder.auditor_key)
-    host, port = _parse_broker(how.broker)
+    broker = parse_broker_url("--broker", how.broker)
+    access = load_access(broker, issuer)
     found = _Teller(as_json=as_json)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         outbox = await enter(SqliteFindings.open(folder.findings))
         topics = (receipts_topic(issuer), refusals_topic(issuer))
-        inbox = await enter(MqttInbox.open(host, port, "auditor-inbox", topics))
-        sender = await enter(MqttPublisher.open(host, port, "auditor"))
+        peer = open_peer(broker.host, broker.port, f"auditor-{broker_user(issuer)}", topics, access=access)
+        inbox, sender = await enter(peer)
         watch = StoreWatch(
             await auditor.known_findings(outbox),
             await outbox.settled(),
@@ -195,10 +196,3 @@ async def _until_stopped(work: Coroutine[None, None, None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with suppress(asyncio.CancelledError):
         await task
-
-
-def _parse_broker(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname:
-        raise InputError("--broker", f"not a broker's address: {url}", "Write mqtt://HOST:PORT.")
-    return parts.hostname, parts.port or MQTT_PORT

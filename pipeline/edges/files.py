@@ -165,6 +165,25 @@ def write_synced(path: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Put a whole file in the place of what is there, durably; its folder is made if it is missing.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        # A crash up to the rename leaves the file as it was, and a draft that the next call removes.
+        write_synced(draft, data, mode)
+        draft.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+        raise InputError(str(path), problem, "Choose a folder you may write to.") from error
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable.
 

@@ -40,6 +40,14 @@ def registry_topic(authority: str) -> str:
     return _topic("registry", authority)
 
 
+def broker_user(name: str) -> str:
+    """Return the name by which the broker knows a device, service or authority.
+
+    Percent-encoded as in its topics, and the colons too: Mosquitto's file of passwords ends a name at one.
+    """
+    return quote(name, safe="")
+
+
 def parse_topic(topic: str) -> tuple[str, str]:
     """Return kind and name of an MQTT topic of ours.
 
