@@ -150,11 +150,16 @@ def result_hash(judgement: WholeJudgement) -> bytes:
                 judgement.profile_digest,
                 judgement.from_us,
                 judgement.to_us,
-                [[list(track.loggers), _judgement(track.judgement)] for track in judgement.tracks],
+                [[list(track.loggers), _hash(track.judgement)] for track in judgement.tracks],
                 [list(held.holders) for held in judgement.excursions],
             ]
         )
     ).digest()
+
+
+def _hash(judgement: Judgement) -> bytes:
+    """Return a track's hash: all of it in one item would be nested deeper than the profile of CBOR admits."""
+    return sha256(cbor.encode(_judgement(judgement))).digest()
 
 
 def _judgement(judgement: Judgement) -> list[object]:
