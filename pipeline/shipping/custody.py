@@ -23,7 +23,7 @@ from pipeline.wire.shipment import (
     Loaded,
     LoggersChanged,
     Offered,
-    Refused,
+    OfferRefused,
     Rejected,
     Released,
 )
@@ -113,29 +113,43 @@ def advance(shipment: Shipment, event: Event) -> Shipment:
     return replace(_change(shipment, event), state=step.state, events=(*shipment.events, event))
 
 
-def add_verdict(shipment: Shipment, event: Event) -> Shipment:
-    """Return the shipment with one more verdict, which changes nothing else.
-
-    Raises:
-        VerificationError: SHIPMENT_SIGNER, SHIPMENT_STALE.
-    """
-    assert isinstance(event.stated, Judged), "only verdicts come here"
-    if event.signer not in shipment.parties:
-        raise VerificationError(Reason.SHIPMENT_SIGNER, f"{event.signer} is no party")
-    if all(event.stated.after != one.leaf_hash for one in shipment.events):
-        raise VerificationError(Reason.SHIPMENT_STALE)
-    return replace(shipment, verdicts=(*shipment.verdicts, event))
-
-
 def follow(name: str, events: Iterable[Event]) -> Shipment | None:
     """Return what follows from statements in any order about a shipment; None where nobody created it."""
-    ordered = sorted(events, key=lambda event: (event.entry, event.leaf))
-    verdicts = [event for event in ordered if isinstance(event.stated, Judged)]
+    verdicts: list[Event] = []
     following: dict[bytes | None, list[Event]] = {}
-    for event in ordered:
-        if not isinstance(event.stated, Judged):
+    for event in sorted(events, key=_place):
+        if isinstance(event.stated, Judged):
+            verdicts.append(event)
+        else:
             after = None if isinstance(event.stated, Created) else event.stated.after
             following.setdefault(after, []).append(event)
+    shipment, refused = _follow_chain(name, following, verdicts)
+    if shipment is None:
+        return None
+    counted: list[Event] = []
+    chain = {event.leaf_hash for event in shipment.events}
+    for event in verdicts:
+        assert isinstance(event.stated, Judged), "these are verdicts"
+        if event.signer not in shipment.parties:
+            refused.append(RefusedEvent(event, Reason.SHIPMENT_SIGNER))
+        elif event.stated.after in chain:
+            counted.append(event)
+        else:
+            following.setdefault(event.stated.after, []).append(event)
+    refused += _behind([one.event for one in refused], following)
+    refused.sort(key=lambda one: _place(one.event))
+    waiting = sorted((event for left in following.values() for event in left), key=_place)
+    return replace(shipment, verdicts=tuple(counted), refused=tuple(refused), waiting=tuple(waiting))
+
+
+def _place(event: Event) -> tuple[int, int]:
+    return event.entry, event.leaf
+
+
+def _follow_chain(
+    name: str, following: dict[bytes | None, list[Event]], verdicts: Sequence[Event]
+) -> tuple[Shipment | None, list[RefusedEvent]]:
+    """Take the chain, and all that would have been its next statement, out of `following`."""
     shipment: Shipment | None = None
     refused: list[RefusedEvent] = []
     candidates = following.pop(None, [])
@@ -146,26 +160,14 @@ def follow(name: str, events: Iterable[Event]) -> Shipment | None:
                 if shipment is None:
                     shipment = create(name, event)
                 else:
-                    known = [one for one in verdicts if (one.entry, one.leaf) < (event.entry, event.leaf)]
-                    shipment = advance(replace(shipment, verdicts=tuple(known)), event)
+                    known = tuple(one for one in verdicts if _place(one) < _place(event))
+                    shipment = advance(replace(shipment, verdicts=known), event)
             except VerificationError as error:
                 refused.append(RefusedEvent(event, error.reason))
         if shipment is None or shipment.tip == tip:
             break
         candidates = following.pop(shipment.tip, [])
-    if shipment is None:
-        return None
-    shipment = replace(shipment, verdicts=())
-    for event in verdicts:
-        try:
-            shipment = add_verdict(shipment, event)
-        except VerificationError as error:
-            refused.append(RefusedEvent(event, error.reason))
-    refused += _behind([one.event for one in refused], following)
-    refused.sort(key=lambda one: (one.event.entry, one.event.leaf))
-    waiting = [event for events in following.values() for event in events]
-    waiting.sort(key=lambda event: (event.entry, event.leaf))
-    return replace(shipment, refused=tuple(refused), waiting=tuple(waiting))
+    return shipment, refused
 
 
 def _behind(refused: Iterable[Event], following: dict[bytes | None, list[Event]]) -> list[RefusedEvent]:
@@ -206,7 +208,7 @@ def _change(shipment: Shipment, event: Event) -> Shipment:
             shipment = replace(shipment, offer=event)
         case Accepted(time_us=time_us):
             shipment = replace(shipment, offer=None, holdings=_take_over(shipment, event.signer, time_us))
-        case Refused():
+        case OfferRefused():
             shipment = replace(shipment, offer=None)
         case LoggersChanged() as stated:
             shipment = replace(shipment, attached=_attach(shipment.attached, stated))

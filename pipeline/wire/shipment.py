@@ -104,7 +104,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class OfferRefused:
     """Whom they were offered to does not take them, and why."""
 
     after: bytes
@@ -192,7 +192,7 @@ ShipmentStatement: TypeAlias = (
     | Loaded
     | Offered
     | Accepted
-    | Refused
+    | OfferRefused
     | LoggersChanged
     | Delivered
     | Released
@@ -207,7 +207,7 @@ KINDS: Mapping[str, type[ShipmentStatement]] = MappingProxyType(
         "loaded": Loaded,
         "offered": Offered,
         "accepted": Accepted,
-        "refused": Refused,
+        "refused": OfferRefused,
         "loggers": LoggersChanged,
         "delivered": Delivered,
         "released": Released,
@@ -291,11 +291,6 @@ def check_shipment(payload: bytes, role: str) -> None:
 
 
 def _plain(value: object) -> object:
-    """Return a value as it is encoded; of contents and stops without empty parts at the end."""
-    if isinstance(value, Content):
-        return {key: part for key, part in enumerate(value, 1) if part}
-    if isinstance(value, Stop):
-        return [value.name, value.longitude, value.latitude, *([value.gln] if value.gln else [])]
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
@@ -345,17 +340,16 @@ def _digits(value: object, size: int) -> str:
 
 
 def _part(value: object) -> str:
-    _require(is_label(value) and len(cast("str", value)) <= PART_SIZE_MAX)
+    _require(value == "" or (is_label(value) and len(cast("str", value)) <= PART_SIZE_MAX))
     return cast("str", value)
 
 
 def _content(value: object) -> Content:
     match value:
-        case {4: sscc, **others} if not others:
-            return Content(sscc=_digits(sscc, SSCC_SIZE))
-        case {1: gtin, **others} if others.keys() <= {2, 3}:
-            parts = [_part(others[key]) if key in others else "" for key in (2, 3)]
-            return Content(_digits(gtin, GTIN_SIZE), *parts)
+        case [gtin, "" as lot, "" as serial, sscc] if gtin == "":
+            return Content(gtin, lot, serial, _digits(sscc, SSCC_SIZE))
+        case [gtin, lot, serial, "" as sscc]:
+            return Content(_digits(gtin, GTIN_SIZE), _part(lot), _part(serial), sscc)
     raise ValueError
 
 
@@ -367,11 +361,9 @@ def _degrees(value: object, most: float) -> float:
 
 def _stop(value: object) -> Stop:
     match value:
-        case [name, longitude, latitude]:
-            return Stop(_text(name), _degrees(longitude, 180.0), _degrees(latitude, 90.0))
         case [name, longitude, latitude, gln]:
             place = _degrees(longitude, 180.0), _degrees(latitude, 90.0)
-            return Stop(_text(name), *place, _digits(gln, GLN_SIZE))
+            return Stop(_text(name), *place, "" if gln == "" else _digits(gln, GLN_SIZE))
     raise ValueError
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from functools import cache
+from typing import Any
 
 from pipeline.identity.authorities import ANY, Authorities, Authority, format_authorities, parse_authorities
 from pipeline.identity.records import AdmissionRecord, KeyRecord
@@ -36,6 +37,25 @@ from pipeline.wire.reasons import Reason
 from pipeline.wire.revocation import Revocation, encode_revocation
 from pipeline.wire.rotation import encode_rotation, make_rotation
 from pipeline.wire.senml import Record, encode_pack
+from pipeline.wire.shipment import (
+    Accepted,
+    Content,
+    Created,
+    Delivered,
+    Judged,
+    Limits,
+    Loaded,
+    LoggersChanged,
+    Offered,
+    OfferRefused,
+    Rejected,
+    Released,
+    RuleVerdict,
+    ShipmentStatement,
+    Stop,
+    encode_shipment,
+    kind_of,
+)
 from pipeline.wire.statement import (
     CONTENT_ADMISSION,
     CONTENT_ENROLMENT,
@@ -43,6 +63,7 @@ from pipeline.wire.statement import (
     CONTENT_REVOCATION,
     CONTENT_ROTATION,
     CONTENT_SENML,
+    CONTENT_SHIPMENT,
     sign_statement,
 )
 
@@ -166,6 +187,65 @@ def finding_statement() -> bytes:
         previous=bytes(32),
         payload=encode_finding(finding),
     )
+
+
+def shipment_statement() -> bytes:
+    """A shipment created."""
+    created = Created(
+        time_us=TIME_S * 10**6,
+        consignee="https://clinic.example/",
+        carriers=("https://carrier.example/",),
+        contents=(Content("09506000134352", "L7", "42"), Content(sscc="106141412345678908")),
+        route=(Stop("plant", 119.97, 31.81), Stop("clinic", 120, 31.5, "9506000134369")),
+        loggers=(DEVICE,),
+    )
+    return sign_statement(
+        TRUCK,
+        issuer="https://shipper.example/",
+        subject="https://id.gs1.org/00/106141412345678908",
+        content_type=CONTENT_SHIPMENT,
+        epoch=TIME_S,
+        sequence=0,
+        previous=bytes(32),
+        payload=encode_shipment(created),
+    )
+
+
+def other_statements() -> list[ShipmentStatement]:
+    """One of each other kind."""
+    at: dict[str, Any] = {"after": bytes(32), "time_us": TIME_S * 10**6}
+    return [
+        Limits(**at, profile_hash=bytes(32), profile=b"a profile"),
+        Loaded(**at),
+        Offered(**at, to="https://carrier.example/", place=Stop("dock", 119.97, 31.81)),
+        Accepted(**at),
+        OfferRefused(**at, why="a torn film"),
+        LoggersChanged(**at, joins=(DEVICE,), leaves=()),
+        Delivered(**at),
+        Released(**at, rests_on=bytes(32)),
+        Rejected(**at, rests_on=bytes(32), why="too warm"),
+        Judged(
+            **at,
+            limits=bytes(32),
+            profile_hash=bytes(32),
+            from_us=0,
+            to_us=1,
+            size=5,
+            root=bytes(32),
+            inputs=bytes(32),
+            statements=3,
+            rules=1,
+            verdict="breach",
+            findings=(RuleVerdict("temperature > 8 °C at one time", "critical", "breach"),),
+            result=bytes(32),
+        ),
+    ]
+
+
+def kind_rule(stated: ShipmentStatement) -> str:
+    """The end of the name of the rule for statements of this kind."""
+    plain = isinstance(stated, Loaded | Accepted | Delivered)
+    return "plain" if plain else kind_of(stated)
 
 
 def rotation_statement() -> bytes:
@@ -386,6 +466,8 @@ def examples() -> dict[str, bytes]:
         "admission-statement": admission_statement(),
         "role-enrolment": auditor_enrolment(),
         "finding-statement": finding_statement(),
+        "shipment-statement": shipment_statement(),
+        **{f"shipment-{kind_rule(stated)}": encode_shipment(stated) for stated in other_statements()},
         "registry-record": key_record().leaf(),
         "admission-record": AdmissionRecord(DEVICE, bytes(32), bytes(32)).leaf(),
         "registry-snapshot": encode_registry(registry()),

@@ -19,6 +19,7 @@ VECTORS = CHECKOUT / "tests" / "vectors"
 BODIES = dict(re.findall(r"^([a-z0-9-]+) = (.*?)(?=^[a-z0-9-]+ = |\Z)", TEXT, re.MULTILINE | re.DOTALL))
 EVIDENCE_RULES = {0: "evidence-head", 1: "evidence-key", 2: "evidence-admission"}  # Other frames are no CBOR.
 COMPOSED = ("{", "[", "#")  # How the rule of a map, an array or a tag begins.
+KIND_RULES = dict.fromkeys(("loaded", "accepted", "delivered"), "plain")
 # What pycddl 0.6.4 overlooks: what stands in byte strings inside arrays, maps and arrays inside arrays, and
 # whatever is in an empty map. These parts are therefore taken out here and checked each by its own rule.
 PARTS: dict[str, Callable[[Any], list[tuple[str, Any]]]] = {
@@ -27,6 +28,14 @@ PARTS: dict[str, Callable[[Any], list[tuple[str, Any]]]] = {
     "revocation-statement": lambda v: _sign1(v, "authority-header", "empty", "revocation"),
     "admission-statement": lambda v: _sign1(v, "authority-header", "empty", "admission"),
     "finding-statement": lambda v: _sign1(v, "finding-header", "empty", "finding"),
+    "shipment-statement": lambda v: _sign1(v, "shipment-header", "empty", "shipment"),
+    "shipment": lambda v: [(f"shipment-{KIND_RULES.get(v[1], v[1])}", v)],
+    "shipment-created": lambda v: [
+        *(("goods", item) for item in v[6]),
+        *(("stop", item) for item in v[7]),
+    ],
+    "shipment-offered": lambda v: [("stop", v[12])],
+    "shipment-verdict": lambda v: [("rule-verdict", item) for item in v[26]],
     "finding": lambda v: [("point-place", v[2]), ("leaf-place", v[5]), ("tree-head", v[8])],
     "rotation": lambda v: [("sequence-place", v[4])],
     "enrolment": lambda v: [("sensor-enrolment" if 9 in v else "role-enrolment", v)],

@@ -27,6 +27,7 @@ from tests.wire import (
     test_names,
     test_rotation,
     test_senml,
+    test_shipment,
     test_statement,
     test_topics,
 )
@@ -276,6 +277,21 @@ def findings() -> Json:
     return stated(test_finding.FINDING, test_finding.FINDING_CHANGES)
 
 
+def shipments() -> Json:
+    """Payloads of statements about shipments, and changed ones."""
+    made = [
+        stated(fields, changes)
+        for fields, changes in (
+            (test_shipment.CREATED, test_shipment.CREATED_CHANGES),
+            (test_shipment.OFFERED, test_shipment.OFFERED_CHANGES),
+            (test_shipment.VERDICT, test_shipment.VERDICT_CHANGES),
+            (test_shipment.LIMITS, test_shipment.LIMITS_CHANGES),
+            *((fields, []) for fields in test_shipment.KINDS),
+        )
+    ]
+    return {name: [one for part in made for one in part[name]] for name in ("admitted", "refused")}
+
+
 def messages() -> Json:
     """What devices receive."""
     receipts = [[T, 0, b"\xd2\x84"], [T, 1, b""]]
@@ -335,6 +351,7 @@ def render() -> str:
         revocations,
         admissions,
         findings,
+        shipments,
         messages,
         topics,
     )

@@ -1,5 +1,6 @@
 """What a kind of key may sign: content of its own, well formed, and nothing else."""
 
+import cbor2
 import pytest
 
 from pipeline.wire.errors import VerificationError
@@ -7,9 +8,17 @@ from pipeline.wire.finding import encode_finding
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.quantities import KINDS
 from pipeline.wire.reasons import Reason
-from pipeline.wire.roles import ROLES, check_content
+from pipeline.wire.roles import check_content
 from pipeline.wire.senml import Record, encode_pack
-from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, Statement, parse_statement, sign_statement
+from pipeline.wire.shipment import Accepted, Loaded, encode_shipment
+from pipeline.wire.statement import (
+    CONTENT_FINDING,
+    CONTENT_SENML,
+    CONTENT_SHIPMENT,
+    Statement,
+    parse_statement,
+    sign_statement,
+)
 from tests.wire.test_finding import ALTERED
 
 SIGNER = SeedSigner(bytes(32))
@@ -57,10 +66,24 @@ def test_an_auditor_signs_findings_and_nothing_else() -> None:
     assert refusal(READING, "auditor") is Reason.STATEMENT_CONTENT_TYPE
 
 
-@pytest.mark.parametrize("role", sorted(ROLES.keys() - {"auditor"}))
-def test_a_reserved_role_signs_nothing_yet(role: str) -> None:
-    """Neither readings nor findings."""
+@pytest.mark.parametrize("role", ["shipper", "carrier", "consignee"])
+def test_who_ships_signs_about_shipments_and_nothing_else(role: str) -> None:
+    """An acceptance is taken from each; readings, findings, and what only another role states are not."""
+    accepted = a_statement(CONTENT_SHIPMENT, encode_shipment(Accepted(after=bytes(32), time_us=1)))
+    judged = {1: "created", 2: bytes(32), 3: 1}
+    assert refusal(accepted, role) is None
     assert refusal(READING, role) is refusal(STATED, role) is Reason.STATEMENT_CONTENT_TYPE
+    assert refusal(a_statement(CONTENT_SHIPMENT, cbor2.dumps(judged)), role) is Reason.SHIPMENT_SHAPE
+    loaded = a_statement(CONTENT_SHIPMENT, encode_shipment(Loaded(after=bytes(32), time_us=1)))
+    assert refusal(loaded, role) is (None if role == "shipper" else Reason.SHIPMENT_ROLE)
+    assert {refusal(accepted, kind) for kind in ("cold", "auditor", "issuer")} == {
+        Reason.STATEMENT_CONTENT_TYPE
+    }
+
+
+def test_a_reserved_role_signs_nothing_yet() -> None:
+    """Neither readings nor findings."""
+    assert refusal(READING, "issuer") is refusal(STATED, "issuer") is Reason.STATEMENT_CONTENT_TYPE
 
 
 def test_content_of_the_right_type_is_looked_at() -> None:

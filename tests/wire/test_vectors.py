@@ -21,6 +21,7 @@ from pipeline.wire.reasons import Reason
 from pipeline.wire.revocation import decode_revocation
 from pipeline.wire.rotation import decode_rotation
 from pipeline.wire.senml import Record, decode_pack, encode_pack, time_us
+from pipeline.wire.shipment import decode_shipment
 from pipeline.wire.statement import (
     StatementParser,
     parse_statement,
@@ -142,12 +143,13 @@ def test_enrolments() -> None:
 
 
 def test_what_else_is_stated() -> None:
-    """Payloads of rotations, revocations, admissions and findings: admitted, and many that are not."""
+    """Rotations, revocations, admissions, findings, shipments: payloads admitted, and many that are not."""
     for name, decode in (
         ("rotations", decode_rotation),
         ("revocations", decode_revocation),
         ("admissions", decode_admission),
         ("findings", decode_finding),
+        ("shipments", decode_shipment),
     ):
         assert [refusal(decode, raw) for raw in VECTORS[name]["admitted"] if refusal(decode, raw)] == []
         assert len(VECTORS[name]["refused"]) >= 15
