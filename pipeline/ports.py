@@ -8,13 +8,12 @@ several topics at once, wholly or not at all; opening a writer of the same name 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.verify.audit import PointPlace, StoredValue
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """One message to be appended."""
 
     topic: str
@@ -23,8 +22,7 @@ class Append:
     key: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message of the bus. `timestamp_ms` is the append time, the operator's clock."""
 
     topic: str
@@ -115,8 +113,7 @@ class Bus(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One stored value: where it stands in its series, and `ref` = log entry * 2048 + leaf."""
 
     kind: str
@@ -227,8 +224,7 @@ class Inbox(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One MQTT message, tagged with the connection generation it arrived in."""
 
     topic: str

@@ -12,6 +12,7 @@ import os
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -42,12 +43,19 @@ def encode_tag(text: str) -> str:
     return text.translate(_TAG)
 
 
-def encode_line(point: Point) -> str:
-    """Return a point in line protocol."""
-    return (
-        f"{point.kind},device={encode_tag(point.device)},quantity={encode_tag(point.quantity)}"
-        f",subject={encode_tag(point.subject)} value={point.value!r},ref={point.ref}i {point.time_us}"
-    )
+@lru_cache(maxsize=65_536)  # About 25 MB.
+def _encode_series(kind: str, device: str, subject: str, quantity: str) -> str:
+    """Return what the lines of a series begin with."""
+    return f"{kind},device={encode_tag(device)},quantity={encode_tag(quantity)},subject={encode_tag(subject)}"
+
+
+def encode_lines(points: Sequence[Point]) -> list[str]:
+    """Return points in line protocol; of those at one place the last one."""
+    lines: dict[tuple[str, int], str] = {}
+    for kind, device, subject, quantity, time_us, value, ref in points:
+        series = _encode_series(kind, device, subject, quantity)
+        lines[series, time_us] = f"{series} value={value!r},ref={ref}i {time_us}"
+    return list(lines.values())
 
 
 class InfluxPoints:
@@ -98,8 +106,7 @@ class InfluxPoints:
         Raises:
             InputError: The token does not allow it.
         """
-        latest = {(p.kind, p.device, p.subject, p.quantity, p.time_us): p for p in points}
-        lines = [encode_line(point) for point in latest.values()]
+        lines = encode_lines(points)
         starts = range(0, len(lines), LINES_MAX)
         return sum([await self._write(lines[start : start + LINES_MAX]) for start in starts])
 

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.counts import Counts
@@ -244,7 +244,7 @@ class Sealer:
         kept: list[Message] = []
         for message in messages:
             if message.timestamp_ms < self._latest_ms:
-                message = replace(message, timestamp_ms=self._latest_ms)  # noqa: PLW2901 - the same message
+                message = message._replace(timestamp_ms=self._latest_ms)  # noqa: PLW2901 - the same message
             self._latest_ms = message.timestamp_ms
             kept.append(message)
         return kept

@@ -9,9 +9,9 @@ from pipeline.identity.registry import Registry
 from pipeline.log.block import decode_body
 from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.ports import Bus, Point, PointStore
-from pipeline.stages.follow import LOG_PARTITION, LogEntry, LogFollower, open_follower
+from pipeline.stages.follow import LOG_PARTITION, LogEntry, LogFollower, offset_of, open_follower
 from pipeline.stages.snapshots import read_registry
-from pipeline.wire.senml import decode_pack, time_us
+from pipeline.wire.senml import decode_readings
 from pipeline.wire.statement import CONTENT_SENML, StatementParser
 from pipeline.wire.topics import BLOCKS, LOG
 
@@ -54,12 +54,13 @@ class Projection:
         statement = self._parser.parse(raw)
         if statement.content_type != CONTENT_SENML:
             return []
-        issuer = statement.issuer
+        issuer, subject = statement.issuer, statement.subject
         key = self.registry.find(issuer, statement.kid)
         assert key is not None, "the log holds statements of enrolled keys only"
+        kind = key.kind
         return [
-            Point(key.kind, issuer, statement.subject, record.quantity, time_us(record), record.value, ref)
-            for record in decode_pack(statement.payload, issuer)
+            Point(kind, issuer, subject, quantity, time_us, value, ref)
+            for quantity, time_us, value in decode_readings(statement.payload, issuer)
         ]
 
 
@@ -73,6 +74,17 @@ async def _resume(bus: Bus, follower: LogFollower, projection: Projection) -> No
             for message in await reader.read(1, IDLE_S):
                 leaves = decode_body(message.value)
                 projection.enrol(decode_manifest(leaves[0]), leaves)
+
+
+async def rewind(bus: Bus, entry: int) -> None:
+    """Let the projector begin at this entry when it runs next; none may be running."""
+    offset = await offset_of(bus, entry - 1) if entry > 0 else 0
+    await bus.commit(GROUP, LOG, LOG_PARTITION, offset)
+
+
+async def position(bus: Bus) -> int:
+    """Return the log offset of the last entry whose points are known to be stored; 0 where there is none."""
+    return await bus.committed(GROUP, LOG, LOG_PARTITION)
 
 
 async def run(

@@ -123,6 +123,24 @@ def decode_pack(payload: bytes, issuer: str) -> list[Record]:
     ]
 
 
+def decode_readings(payload: bytes, issuer: str) -> list[tuple[str, int, float]]:
+    """Return quantity, time (µs) and value of each record of a pack: the place of its point, and what it is.
+
+    Raises:
+        VerificationError: As `decode_pack`.
+    """
+    places = pack_scan.scan_pack(payload, issuer)
+    if places is None:
+        return [
+            (record.quantity, time_us(record), record.value)
+            for record in _resolve(cbor.decode(payload), issuer)
+        ]
+    return [
+        (quantity.name, round(time_s * 1e6), float(item[_BOOLEAN if quantity.boolean else _VALUE]))
+        for quantity, time_s, item in zip(*places, cbor2.loads(payload), strict=True)
+    ]
+
+
 def _resolve(pack: object, issuer: str) -> list[Record]:
     """Return the resolved records of decoded CBOR (RFC 8428, 4.6); the first fault is the reason."""
     if not isinstance(pack, list) or not 0 < len(pack) <= RECORDS_MAX:

@@ -10,7 +10,7 @@ import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.service.write_service import WriteService
 
-from pipeline.edges.influx import InfluxPoints, encode_line
+from pipeline.edges.influx import InfluxPoints, encode_lines
 from pipeline.edges.influx_reader import read_influx
 from pipeline.ports import Point
 from pipeline.wire.errors import InputError, UnavailableError
@@ -68,7 +68,7 @@ async def test_a_write_waits_while_influxdb_is_away(tmp_path: Path, caplog: pyte
         assert "trying again" in caplog.text
         async with await asyncio.start_server(answer, host, port):
             await asyncio.wait_for(writing, 60)
-    assert [gzip.decompress(body) for body in seen] == [encode_line(a_point(1)).encode()] * 2
+    assert [gzip.decompress(body) for body in seen] == ["\n".join(encode_lines([a_point(1)])).encode()] * 2
 
 
 @pytest.mark.needs("servers")

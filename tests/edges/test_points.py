@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def test_the_latest_in_the_log_stays(
 ) -> None:
     """In the order of the log, and again from its beginning: the largest ref at a place is what is stored."""
     refs = iter(range(sum(map(len, batches))))
-    batches = [[replace(item, ref=next(refs)) for item in batch] for batch in batches]
+    batches = [[item._replace(ref=next(refs)) for item in batch] for batch in batches]
     expected = {
         (p.kind, p.device, p.subject, p.quantity, p.time_us): (p.value, p.ref) for b in batches for p in b
     }
@@ -181,7 +180,7 @@ def test_the_reader_says_what_was_written(
     placed = {
         (series_of(p), p.time_us): p
         for ref, (p, hour) in enumerate(zip(points, hours, strict=False))
-        for p in [replace(p, time_us=p.time_us + hour * HOUR_US, ref=ref)]
+        for p in [p._replace(time_us=p.time_us + hour * HOUR_US, ref=ref)]
     }
     stored = sorted(placed.values(), key=lambda p: (p.device, p.quantity, p.subject, p.kind, p.time_us))
     places = [PointPlace(d, "site", q, t + h * HOUR_US) for d in ("urn:dev:org:32473-1", "nobody")
@@ -228,7 +227,7 @@ async def test_every_name_can_be_asked_for(open_points: Open, tmp_path: Path) ->
             for number, text in enumerate(subjects):
                 series = Series("air", DEVICE, text, "no2")
                 assert list(reader.range(series, 5, 5, 9)) == [a_point(5, number, subject=text)]
-        quoted = [replace(a_point(5, n), device=text) for n, text in enumerate(subjects)]
+        quoted = [a_point(5, n)._replace(device=text) for n, text in enumerate(subjects)]
         await points.store.write(quoted)
         with points.reader() as reader:
             assert [reader.at(p.device, "no2", 5) for p in quoted] == quoted

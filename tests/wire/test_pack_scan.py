@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline.wire import pack_scan
 from pipeline.wire.pack_scan import scan_pack
 from pipeline.wire.reasons import Reason
-from pipeline.wire.senml import Record, decode_pack, encode_pack
+from pipeline.wire.senml import Record, decode_pack, decode_readings, encode_pack, time_us
 from tests.wire import reference
 from tests.wire.test_senml import (
     BASE_NAME,
@@ -111,6 +111,8 @@ def test_the_fast_way_agrees_with_the_general_one(pack: Pack, at: int, drop: int
     assert [quantity.name for quantity in places.quantities] == [name for name, *_ in expected]
     assert repr(places.times_s) == repr([time_s for *_, time_s in expected])
     assert same(decode_pack(payload, ISSUER), expected)
+    readings = [(found.quantity, time_us(found), found.value) for found in decode_pack(payload, ISSUER)]
+    assert repr(decode_readings(payload, ISSUER)) == repr(readings)
 
 
 EDGES = [

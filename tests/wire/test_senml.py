@@ -21,6 +21,7 @@ from pipeline.wire.senml import (
     Record,
     check_pack,
     decode_pack,
+    decode_readings,
     encode_pack,
     pack_times_us,
     time_us,
@@ -55,15 +56,15 @@ def labelled(records: Sequence[dict[str, Any]]) -> Pack:
 
 
 def refusal(payload: bytes, issuer: str = ISSUER) -> Reason | None:
-    """Why a pack is refused, or None; `check_pack` and `decode_pack` say the same."""
+    """Why a pack is refused, or None; `check_pack`, `decode_pack`, `decode_readings` say the same."""
     reasons: list[Reason | None] = []
-    for judge in (check_pack, decode_pack):
+    for judge in (check_pack, decode_pack, decode_readings):
         try:
             judge(payload, issuer)
             reasons.append(None)
         except VerificationError as refused:
             reasons.append(refused.reason)
-    assert reasons[0] is reasons[1]
+    assert reasons[0] is reasons[1] is reasons[2]
     return reasons[0]
 
 
@@ -577,7 +578,9 @@ def test_a_pack_reaches_from_its_earliest_to_its_latest_record(pack: object, rea
     """In whatever order they stand; what is no pack has no times, for the same reason."""
     payload = reference.dumps(pack)
     if reason is None:
-        times_us = [time_us(record) for record in decode_pack(payload, ISSUER)]
+        readings = [(found.quantity, time_us(found), found.value) for found in decode_pack(payload, ISSUER)]
+        assert repr(decode_readings(payload, ISSUER)) == repr(readings)
+        times_us = [at_us for _, at_us, _ in readings]
         assert pack_times_us(payload, ISSUER) == (min(times_us), max(times_us))
         return
     with pytest.raises(VerificationError) as refused:
