@@ -20,6 +20,7 @@ from aiokafka.errors import (
     ProducerFenced,
     TransactionalIdAuthorizationFailed,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from pipeline.edges.kafka_topics import MESSAGE_BYTES_MAX, ensure_topics
 from pipeline.ports import Append, Message
@@ -65,8 +66,9 @@ class KafkaBus:
         partitions: Mapping[str, int],
         *,
         compacted: Collection[str] = (),
+        synced: Collection[str] = (),
         prefix: str = "",
-        replicas: int = 1,
+        replicas: int | None = None,
         client_id: str = "cityproof",
     ) -> "AsyncGenerator[KafkaBus]":
         """Connect; topics that are missing are made.
@@ -76,7 +78,8 @@ class KafkaBus:
             partitions: How many partitions each topic has.
             compacted: The topics that keep the last value of each key only.
             prefix: Stands before every name in Kafka, so that cities can share a cluster.
-            replicas: On how many brokers a topic that is made lies.
+            synced: The topics of which a power cut takes nothing that was acknowledged.
+            replicas: On how many brokers a topic that is made lies; None: three, or as many as there are.
             client_id: What the brokers call this process in their logs and quotas, behind the prefix.
 
         Raises:
@@ -90,8 +93,8 @@ class KafkaBus:
         try:
             await _answered("connecting", admin.start())
             named = {prefix + topic: count for topic, count in partitions.items()}
-            kept = {prefix + topic for topic in compacted}
-            ids = await _answered("topics", ensure_topics(admin, named, kept, replicas))
+            kept, flushed = ({prefix + topic for topic in topics} for topics in (compacted, synced))
+            ids = await _answered("topics", ensure_topics(admin, named, kept, flushed, replicas))
         finally:
             await admin.close()
         async with AsyncExitStack() as stack:
@@ -361,10 +364,19 @@ class KafkaSender:
         await _answered("sending", self._send(messages))
 
     async def _send(self, messages: Sequence[Append]) -> None:
+        """Send whole batches of our own making: one future each, where `producer.send` has one a message."""
+        batches: dict[tuple[str, int], list[BatchBuilder]] = {}
+        for item in messages:
+            made = batches.setdefault((item.topic, item.partition), [])
+            if not made or made[-1].append(timestamp=None, key=item.key, value=item.value) is None:
+                made.append(self._producer.create_batch())
+                added = made[-1].append(timestamp=None, key=item.key, value=item.value)
+                assert added is not None, "an empty batch has room"
         # A crash from here to the last answer leaves any of them; whoever sends them again sends them twice.
         sent = [
-            await self._producer.send(self._prefix + item.topic, item.value, item.key, item.partition)
-            for item in messages
+            await self._producer.send_batch(batch, self._prefix + topic, partition=partition)
+            for (topic, partition), made in batches.items()
+            for batch in made
         ]
         for future in sent:
             await future

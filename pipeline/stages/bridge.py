@@ -7,6 +7,7 @@ next to nothing and is accounted for all the same. Whoever may send under a name
 
 import asyncio
 from collections import OrderedDict
+from functools import lru_cache
 
 from pipeline.counts import Counts
 from pipeline.ports import Append, Bus, Delivery, Inbox
@@ -54,13 +55,19 @@ def place(delivery: Delivery, shards: int, *, within_quota: bool = True) -> Appe
 
     A topic that names nobody goes to the registry's shard, which refuses it and keeps the bytes.
     """
+    shard, key = _address(delivery.topic, shards)
+    wrap = wrap_arrival if within_quota else wrap_over_quota
+    return Append(STATEMENTS, shard, wrap(delivery.payload), key)
+
+
+@lru_cache(maxsize=16_384)  # About 5 MB, where names are of usual length.
+def _address(topic: str, shards: int) -> tuple[int, bytes]:
+    """Return the shard of what comes under an MQTT topic, and its key on the bus."""
     try:
-        kind, name = parse_topic(delivery.topic)
+        kind, name = parse_topic(topic)
     except VerificationError:
         kind, name = "", ""
-    shard = shard_of(name, shards) if kind == "statements" else REGISTRY_SHARD
-    wrap = wrap_arrival if within_quota else wrap_over_quota
-    return Append(STATEMENTS, shard, wrap(delivery.payload), delivery.topic.encode())
+    return shard_of(name, shards) if kind == "statements" else REGISTRY_SHARD, topic.encode()
 
 
 async def run(
