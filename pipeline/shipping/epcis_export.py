@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from pipeline.shipping.account import Account
 from pipeline.shipping.cbv import CONTEXT, NAMESPACES
-from pipeline.shipping.digital_link import gtin_link, make_link
+from pipeline.shipping.digital_link import DigitalLink, gtin_link, make_link
 from pipeline.shipping.event_hash import event_hash
 from pipeline.shipping.series import Reading, Trip
 from pipeline.shipping.shipment import Event, Shipment
@@ -76,15 +76,15 @@ def shipment_uri(name: str) -> str:
     return name if name.startswith(("urn:", "https:", "http:")) else f"urn:cityproof:shipment:{quote(name)}"
 
 
-def content_uri(content: Content) -> str:
+def content_link(content: Content) -> DigitalLink:
     """Return the Digital Link of goods or of a logistic unit.
 
     Raises:
         VerificationError: GS1_KEY.
     """
     if content.sscc:
-        return make_link(("00", content.sscc)).uri()
-    return gtin_link(content.gtin, lot=content.lot or None, serial=content.serial or None).uri()
+        return make_link(("00", content.sscc))
+    return gtin_link(content.gtin, lot=content.lot or None, serial=content.serial or None)
 
 
 def _custody(shipment: Shipment) -> Iterator[Json]:
@@ -143,9 +143,9 @@ def _object_event(shipment: Shipment, time_us: int, biz_step: str) -> Json:
     # Goods that are named one by one, and those that are an amount of a class.
     single = [content for content in shipment.contents if content.sscc or content.serial]
     several = [content for content in shipment.contents if content not in single]
-    fields["epcList"] = [content_uri(content) for content in single]
+    fields["epcList"] = [content_link(content).uri() for content in single]
     if several:
-        fields["quantityList"] = [{"epcClass": content_uri(content)} for content in several]
+        fields["quantityList"] = [{"epcClass": content_link(content).uri()} for content in several]
     return fields
 
 
