@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import need
+from pipeline.wire.errors import InputError
 
 trace_app = typer.Typer(no_args_is_help=True, help="Trace pollution to its source.")
 
@@ -15,34 +16,46 @@ trace_app = typer.Typer(no_args_is_help=True, help="Trace pollution to its sourc
     epilog="Example: cityproof trace air --observations o.csv --wind w.csv --candidates c.csv --out a.json",
 )
 def trace_air(
-    observations: Annotated[Path, typer.Option(help="time,sensor,x_m,y_m,z_m,quantity,value,unit")],
-    wind: Annotated[Path, typer.Option(help="time,speed_m_s,from_deg; one row is valid.")],
     out: Annotated[Path, typer.Option(help="Where the answer goes, as JSON.")],
+    observations: Annotated[
+        Path | None, typer.Option(help="time,sensor,x_m,y_m,z_m,quantity,value,unit; or lon,lat.")
+    ] = None,
+    wind: Annotated[Path | None, typer.Option(help="time,speed_m_s,from_deg; one row is valid.")] = None,
     candidates: Annotated[Path | None, typer.Option(help="name,x_m,y_m: what may be the source.")] = None,
     bounds: Annotated[str | None, typer.Option(help="Where to look: x0,y0,x1,y1 in metres.")] = None,
-    release_from: Annotated[
-        str | None, typer.Option(help="When it began; default: with the readings.")
+    origin: Annotated[str | None, typer.Option(help="lon,lat that x and y are counted from.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Readings from here on; ISO 8601.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Readings before this.")] = None,
+    release_from: Annotated[str | None, typer.Option(help="When it began, if that is known.")] = None,
+    release_to: Annotated[str | None, typer.Option(help="When it ended, if that is known.")] = None,
+    quantity: Annotated[str | None, typer.Option(help="Which, if there are several.")] = None,
+    source_height: Annotated[
+        str | None, typer.Option(help="LOW,HIGH of sources, metres above ground; default: 1,4.5.")
     ] = None,
-    release_to: Annotated[str | None, typer.Option(help="When it ended; default: with the readings.")] = None,
-    quantity: Annotated[str | None, typer.Option(help="Which, if the file has several.")] = None,
-    source_height: Annotated[str, typer.Option(help="LOW,HIGH in metres.")] = "1,4.5",
-    background: Annotated[str, typer.Option(help="fit, or what clean air holds, in g/m3.")] = "fit",
+    background: Annotated[
+        str, typer.Option(help="fit, or what clean air reads, in the readings' unit.")
+    ] = "fit",
+    max_sources: Annotated[int, typer.Option(min=1, max=5, help="How many at once are tried.")] = 2,
     wind_error_deg: Annotated[
         float, typer.Option(min=0.5, help="How wrong the direction may be, sd.")
     ] = 10.0,
+    seed: Annotated[int, typer.Option(help="Kept in the answer; nothing is drawn by chance.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="A printable page, as HTML.")] = None,
 ) -> None:
-    """Say where a release came from and how strong it was, from readings and wind in CSV files."""
+    """Say where a release came from, since when and how strong, from readings and wind."""
     need("numba", "tracing")
-    from pipeline.commands.trace_air import Question, run
+    from pipeline.commands.trace_air import Options, run
 
-    raise typer.Exit(
-        run(
-            Question(
-                observations, wind, candidates, bounds, release_from, release_to, quantity, source_height,
-                background, wind_error_deg, out,
-            )
-        )
+    options = Options(
+        out=out, candidates=candidates, bounds=bounds, origin=origin, first=first, end=end,
+        release_from=release_from, release_to=release_to, quantity=quantity, source_height=source_height,
+        background=background, max_sources=max_sources, wind_error_deg=wind_error_deg, seed=seed,
+        report=report,
     )  # fmt: skip
+    if observations is None or wind is None:
+        remedy = "Name both files, or a city's folder with --dir."
+        raise InputError("--observations, --wind", "one of them is missing", remedy)
+    raise typer.Exit(run(observations, wind, options))
 
 
 @trace_app.command(

@@ -89,7 +89,7 @@ def trace(
     likelihood, zeros = prepare(observations, wind, settings)
     where = locate(likelihood, settings)
     bayes_factor = where.log_evidence - likelihood.without_source()
-    named, unknown = _rank(likelihood, candidates, bayes_factor, settings)
+    named, unknown = rank(likelihood, candidates, bayes_factor, settings)
     return Posterior(
         grid=where.grid,
         log_mass=where.log_mass,
@@ -343,8 +343,9 @@ class Likelihood:
         if self._steady:
             n = wider.size
             self._slopes = [
-                (self._fields[min(k + 1, n - 1)] - self._fields[max(k - 1, 0)])
+                (self._fields[sky + min(k + 1, n - 1)] - self._fields[sky + max(k - 1, 0)])
                 / np.float32(max(wider[min(k + 1, n - 1)] - wider[max(k - 1, 0)], 1e-6))
+                for sky in range(0, len(self._fields), n)
                 for k in range(n)
             ]
 
@@ -425,12 +426,34 @@ class Likelihood:
         result += self._rate_prior
         return result
 
+    def explain(
+        self, x_m: float, y_m: float, rate_g_s: float, beside: Sequence[tuple[float, float, float]] = ()
+    ) -> tuple[Integers, Floats, Floats]:
+        """Return (n,) sensor, asinh of each average, and asinh of what sources there give."""
+        x, y = np.array([x_m]), np.array([y_m])
+        kept = [nodes.copy() for nodes in self._nodes]
+        self.at(x, y, 0.0, beside)
+        sky = int(np.argmax([nodes.max() for nodes in self._nodes]))
+        turned = self._turned[int(np.argmax(self._nodes[sky]))]
+        self._nodes = kept
+        places = np.append(x, [one[0] for one in beside]), np.append(y, [one[1] for one in beside])
+        rows = np.empty((self._receivers.rows, places[0].size), np.float32)
+        puffs.look_up(
+            self._fields[sky], self._receivers.point, self._receivers.points_m, *places, self._rings_m,
+            turned, rows,
+        )  # fmt: skip
+        parts = np.array([one[2] for one in beside], np.float32)
+        modelled = rate_g_s * _together(self._receivers.total(rows), parts)[:, 0]
+        return self._averages.sensor, np.arcsinh(self._y), np.arcsinh(modelled.astype(np.float64))
+
 
 def _together(couplings: NDArray[np.float32], parts: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n, cells) from (n, cells + others), each other source's share added to every cell."""
     if not parts.size:
         return couplings
-    return np.asarray(couplings[:, : -parts.size] + (couplings[:, -parts.size :] @ parts)[:, None], np.float32)
+    return np.asarray(
+        couplings[:, : -parts.size] + (couplings[:, -parts.size :] @ parts)[:, None], np.float32
+    )
 
 
 def _refine(coarse: Grid, near: NDArray[np.bool_], cells: int) -> tuple[Grid, NDArray[np.bool_]]:
@@ -460,8 +483,12 @@ def _rates(joint: Floats, rates: Floats, speed_error_ln: float) -> Floats:
     return np.asarray(mass / mass.sum())
 
 
-def _rank(
-    likelihood: Likelihood, candidates: tuple[Candidate, ...], bayes_factor: float, settings: Settings
+def rank(
+    likelihood: Likelihood,
+    candidates: tuple[Candidate, ...],
+    bayes_factor: float,
+    settings: Settings,
+    beside: Sequence[tuple[float, float, float]] = (),
 ) -> tuple[tuple[float, ...], float]:
     """Return the probability of each candidate and that of none of them, given that there is a source."""
     if not candidates:
@@ -475,7 +502,10 @@ def _rank(
     east = np.array([candidate.x_m for candidate in candidates])[:, None] + radius * x
     north = np.array([candidate.y_m for candidate in candidates])[:, None] + radius * y
     found = np.logaddexp.reduce(
-        likelihood.at(np.asarray(east.ravel(), np.float64), np.asarray(north.ravel(), np.float64)), axis=1
+        likelihood.at(
+            np.asarray(east.ravel(), np.float64), np.asarray(north.ravel(), np.float64), beside=beside
+        ),
+        axis=1,
     ).reshape(east.shape)
     scores = np.logaddexp.reduce(found, axis=1) - math.log(x.size) + np.log(prior)
     unlisted = bayes_factor + likelihood.without_source() + math.log(settings.probability_of_unlisted)
