@@ -1,9 +1,10 @@
-"""Writes the pages that are tables of the code: reasons.md and quantities.md. `make docs` runs it.
+"""Writes what is a table of the code: reasons.md, quantities.md, the browser's quantities. `make docs` runs it.
 
 A test compares both with what this gives, so neither can be changed by hand or forgotten.
 """
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from pathlib import Path
 
 from pipeline.wire import reasons
 from pipeline.wire.quantities import KINDS, QUANTITIES, Quantity
+from pipeline.wire.roles import ROLES
 from pipeline.wire.senml import VERSION_DEFAULT, VERSION_SECONDARY_UNITS
 
 FOLDER = Path(__file__).parent
+QUANTITIES_JS = Path("../pipeline/web/static/verifier/quantities.js")
 MADE = "<!-- Made by docs/write_tables.py from {source}. Change that file, then run `make docs`. -->"
 
 _SECTION = re.compile(r" {4}# (.+)")
@@ -57,6 +60,34 @@ def quantities_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def quantities_module() -> str:
+    """Return quantities.js: what the browser's verifier and pages know of quantities, kinds and roles."""
+    rows = {
+        quantity.name: {
+            "unit": quantity.unit,
+            "secondary": quantity.secondary,
+            "boolean": quantity.boolean,
+            "kinds": [kind for kind, names in KINDS.items() if quantity.name in names],
+            "shownUnit": quantity.shown_unit,
+            "shownFactor": quantity.shown_factor,
+            "en": quantity.name_en,
+            "zh": quantity.name_zh,
+        }
+        for quantity in QUANTITIES.values()
+    }
+    lines = [
+        "// Made by docs/write_tables.py from pipeline/wire/quantities.py and roles.py: run `make docs`.",
+        "",
+        "export const QUANTITIES = new Map([",
+        *(f"  {json.dumps([name, row], ensure_ascii=False)}," for name, row in rows.items()),
+        "]);",
+        "",
+        f"export const SENSORS = new Set({json.dumps(list(KINDS))});",
+        f"export const KINDS = new Set([...SENSORS, ...{json.dumps(list(ROLES))}]);",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _sections() -> Iterator[tuple[str, list[reasons.Reason]]]:
     """Yield each heading of the source with its members."""
     heading, members = "", list[reasons.Reason]()
@@ -87,12 +118,16 @@ def _quantity_row(quantity: Quantity) -> str:
 
 
 def pages() -> dict[str, str]:
-    """Return each page's name and text."""
-    return {"reasons.md": reasons_page(), "quantities.md": quantities_page()}
+    """Return each file's name, as from this folder, and its text."""
+    return {
+        "reasons.md": reasons_page(),
+        "quantities.md": quantities_page(),
+        str(QUANTITIES_JS): quantities_module(),
+    }
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write them."""
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
         sys.stdout.write(f"docs/{name}\n")
