@@ -37,9 +37,9 @@ def run(readings: Path, name: str, first: str | None, end: str | None, *, as_jso
     to_us = None if end is None else parse_time_us(end, "--to")
     judgement = judge(read_trip(readings, from_us, to_us), profile)
     if as_json:
-        print(json.dumps(_described(judgement), ensure_ascii=False))
+        print(json.dumps(describe(judgement), ensure_ascii=False))
     else:
-        _show(judgement)
+        show(judgement)
     return EXITS[judgement.verdict]
 
 
@@ -64,7 +64,8 @@ def _rules(profile: Profile) -> list[str]:
     return lines
 
 
-def _show(judgement: Judgement) -> None:
+def show(judgement: Judgement) -> None:
+    """Tell people what one logger's readings come to."""
     print(f"{judgement.verdict.upper()}  {judgement.profile} ({judgement.profile_digest[:16]})")
     span = f"{format_time(judgement.from_us)} .. {format_time(judgement.to_us)}"
     print(f"    readings: {judgement.readings}, gaps: {len(judgement.gaps)}, {span}")
@@ -83,7 +84,8 @@ def _show(judgement: Judgement) -> None:
         )
 
 
-def _described(judgement: Judgement) -> dict[str, object]:
+def describe(judgement: Judgement) -> dict[str, object]:
+    """Return the judgement of one place among the goods for `--json`."""
     worst, used, cycles = judgement.worst, judgement.budget, judgement.cycles
     return {
         "verdict": judgement.verdict,

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from pipeline.commands.times import parse_time_us
@@ -19,8 +20,7 @@ LARGEST = Decimal(10) ** 12
 
 def builtin_profiles() -> list[Profile]:
     """Return the profiles that come along, by name."""
-    found = [file for file in files("pipeline.shipping").joinpath("profiles").iterdir() if file.is_file()]
-    return [parse_profile(file.read_bytes(), file.name) for file in sorted(found, key=lambda file: file.name)]
+    return [parse_profile(file.read_bytes(), file.name) for file in _profile_files()]
 
 
 def load_profile(name: str) -> Profile:
@@ -29,17 +29,30 @@ def load_profile(name: str) -> Profile:
     Raises:
         InputError: There is none, or the file holds none.
     """
+    return parse_profile(profile_file(name), name)
+
+
+def profile_file(name: str) -> bytes:
+    """Return the bytes of the profile of this name, or those of a .toml file.
+
+    Raises:
+        InputError: There is no such file.
+    """
     if name.endswith(".toml"):
         try:
-            content = Path(name).read_bytes()
+            return Path(name).read_bytes()
         except OSError as error:
             raise InputError(name, f"cannot be read: {error}", "Name a TOML file.") from error
-        return parse_profile(content, name)
-    known = {profile.name: profile for profile in builtin_profiles()}
-    if name not in known:
-        remedy = f"Choose one of {', '.join(known)}, or name a .toml file of your own."
+    along = {file.name.removesuffix(".toml"): file for file in _profile_files()}
+    if name not in along:
+        remedy = f"Choose one of {', '.join(along)}, or name a .toml file of your own."
         raise InputError("--profile", f"no profile {name!r}", remedy)
-    return known[name]
+    return along[name].read_bytes()
+
+
+def _profile_files() -> list[Traversable]:
+    found = [file for file in files("pipeline.shipping").joinpath("profiles").iterdir() if file.is_file()]
+    return sorted(found, key=lambda file: file.name)
 
 
 def read_trip(path: Path, from_us: int | None, to_us: int | None) -> Trip:

@@ -20,10 +20,12 @@ from pipeline.verify.equivocation import (
     EQUIVOCATION_SIZE_MAX,
     verify_equivocation,
 )
-from pipeline.verify.evidence import EvidenceCheck
+from pipeline.verify.evidence import EvidenceCheck, ProvenStatement, VerifiedEvidence
 from pipeline.verify.frames import FIRST_LINE, Read
 from pipeline.verify.point import VerifiedPoint, verify_point
 from pipeline.wire.errors import InputError, VerificationError
+from pipeline.wire.reasons import Reason
+from pipeline.wire.shipment import Judged
 
 VALID, INVALID, UNUSABLE = 0, 1, 2
 RECOGNISED_SIZE = 64  # A file's first bytes say what it is.
@@ -163,16 +165,45 @@ def _verify_file(
         size = path.stat().st_size
         with progress_bar("verify", "bytes", shown=shown) as progress:
             check = EvidenceCheck(_reporting(file, size, progress), policy, authorities)
-            for _ in check.statements():
-                pass
+            kept = [proven for proven in check.statements() if check.query.shipments]
         verified = check.result()
-        return describe_evidence(path, verified), _valid(path, evidence_lines(verified))
+        judged = [one for name in sorted(check.query.shipments) for one in _judge_again(name, kept, verified)]
+        found = describe_evidence(path, verified) | ({"verdicts": judged} if judged else {})
+        lines = [f"{one['verdict']}, judged again from what is here: {one['shipment']}" for one in judged]
+        return found, _valid(path, [*evidence_lines(verified), *lines])
     data = file.read(EQUIVOCATION_SIZE_MAX + 1)
     if CONTENT_EQUIVOCATION.encode() in beginning:
         found = describe_equivocation(path, verify_equivocation(data, policy, authorities))
         return found, _valid(path, equivocation_lines(found))
     found = describe(path, verify_point(data, policy, authorities))
     return found, _valid(path, _point_lines(found))
+
+
+def _judge_again(
+    name: str, statements: Sequence[ProvenStatement], verified: VerifiedEvidence
+) -> Iterator[dict[str, str]]:
+    """Judge again what every verdict that counts was given on.
+
+    Raises:
+        VerificationError: VERDICT_MISMATCH: one of them is false, and by whom.
+    """
+    from pipeline.shipping.inputs import read_inputs
+    from pipeline.shipping.judged import judge_again
+
+    inputs = read_inputs(name, statements)
+    shipment = inputs.shipment()
+    for event in shipment.verdicts if shipment else ():
+        stated = event.stated
+        assert isinstance(stated, Judged), "verdicts are"
+        checkpoint = verified.checkpoint.checkpoint
+        if stated.size == checkpoint.size and stated.root != checkpoint.root:
+            raise VerificationError(Reason.VERDICT_MISMATCH, f"{event.signer} names another root")
+        try:
+            judgement = judge_again(event, inputs)
+        except VerificationError as error:
+            raise VerificationError(error.reason, f"the verdict of {event.signer} {error.detail}") from error
+        signer = {"signer": event.signer, "leaf_hash": event.leaf_hash.hex()}
+        yield {"shipment": name, "verdict": judgement.verdict.value, **signer}
 
 
 def _reporting(file: BinaryIO, size: int, progress: Progress) -> Read:

@@ -34,9 +34,9 @@ class Signer(StrEnum):
 
     SHIPPER = "shipper"
     HOLDER = "holder"
-    OFFERED_TO = "offered to"
+    OFFERED_TO = "one whom they were offered to"
     CONSIGNEE = "consignee"
-    HOLDING_CONSIGNEE = "consignee, being the holder"
+    HOLDING_CONSIGNEE = "consignee, once it holds the goods,"
 
 
 class Step(NamedTuple):
@@ -192,7 +192,7 @@ def _check_signer(shipment: Shipment, event: Event, wanted: Signer) -> None:
         Signer.HOLDING_CONSIGNEE: holder if holder == shipment.consignee else None,
     }[wanted]
     if event.signer != allowed:
-        raise VerificationError(Reason.SHIPMENT_SIGNER, f"{event.kind} is the {wanted}'s to state")
+        raise VerificationError(Reason.SHIPMENT_SIGNER, f"{event.kind} is for the {wanted} to state")
 
 
 def _change(shipment: Shipment, event: Event) -> Shipment:

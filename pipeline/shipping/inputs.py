@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pipeline.log.merkle import hash_leaf
 from pipeline.shipping.custody import follow
+from pipeline.shipping.mean_kinetic import COLDEST_CEL
 from pipeline.shipping.shipment import Event, Shipment
 from pipeline.verify.evidence import ProvenStatement
 from pipeline.wire.senml import decode_pack, time_us
@@ -58,7 +59,7 @@ def event_of(statement: Statement, entry: int, leaf: int) -> Event:
 
 
 def pack_of(statement: Statement, entry: int, leaf: int) -> Pack:
-    """Return what a logger's statement holds.
+    """Return what a logger's statement holds; a temperature that cannot be is no reading.
 
     Raises:
         VerificationError: `cbor_*`, `pack_*`.
@@ -66,6 +67,7 @@ def pack_of(statement: Statement, entry: int, leaf: int) -> Pack:
     values = [
         Value(record.quantity, time_us(record), Decimal(repr(record.value)))
         for record in decode_pack(statement.payload, statement.issuer)
+        if record.unit != "Cel" or record.value >= COLDEST_CEL
     ]
     issuer, epoch, sequence = statement.issuer, statement.epoch, statement.sequence
     return Pack(issuer, epoch, sequence, hash_leaf(statement.raw), entry, leaf, tuple(values))
