@@ -1,4 +1,4 @@
-"""Writes what is a table of the code: reasons.md, quantities.md, the browser's quantities. `make docs` runs it.
+"""Writes the tables of the code: reasons.md, quantities.md, the browser's quantities. `make docs` runs it.
 
 A test compares both with what this gives, so neither can be changed by hand or forgotten.
 """
