@@ -294,8 +294,8 @@ class EntryCheck:
             return
         shard = self._shard(block.shard)
         if shard.tip is not None and shard.tip.height != block.height:
-            place = f"shard {block.shard}, height {block.height}"
-            yield Finding(f"entry {index}", Reason.BLOCK_HEIGHT, place)
+            detail = f"shard {block.shard}, height {block.height}"
+            yield Finding(f"entry {index}", Reason.BLOCK_HEIGHT, detail)
         shard.tip = ChainTip(block.height + 1, block.root)
         self.tally.blocks += 1
 

@@ -1,6 +1,6 @@
 """fsck: a good log is clean, and of a bad one exactly the wrong places are named, each with its reason."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -17,7 +17,8 @@ from pipeline.log.genesis import sign_genesis
 from pipeline.log.manifest import Manifest, encode_manifest
 from pipeline.log.merkle import hash_leaves, root_of
 from pipeline.log.tiles import TileAppender
-from pipeline.verify.entries import Tally
+from pipeline.verify.entries import Job, Tally
+from pipeline.verify.examine import Examined, Fault
 from pipeline.verify.fsck import LogCheck
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.reasons import Reason
@@ -85,7 +86,9 @@ class Log(ForgedLog):
         return self.files
 
 
-GOOD = Log().begin().finish()
+GOOD_LOG = Log().begin()
+GOOD = GOOD_LOG.finish()
+GOOD_ENTRIES = GOOD_LOG.entries
 GOOD_SIZE = 8
 
 
@@ -240,6 +243,43 @@ def test_a_lost_bundle_hides_nothing_behind_it() -> None:
     assert found(files) == [("tile/entries/001", "file_missing"), ("block/1/256", "block_root")]
 
 
+def test_behind_a_lost_bundle_evidence_may_be_against_what_it_held() -> None:
+    """Of a shard that began before it, and of one that began in it."""
+    log = Log()
+    log.enrol_next(4)
+    log.add(1, [log.devices[0].read()])
+    for _ in range(300):
+        log.add(2, [log.devices[2].read()])
+    lost = log.devices[0].sequence
+    log.add(1, [log.devices[0].read()])
+    log.entries[260], log.entries[-1] = log.entries[-1], log.entries[260]  # Only its number is another one.
+    for _ in range(256):
+        log.add(2, [log.devices[3].read()])
+    log.add(1, [log.devices[0].read(sequence=lost, records=2)], equivocations=(1,))
+    log.publish()
+    files = {path: data for path, data in log.files.items() if path != "tile/entries/001"}
+    assert found(files) == [("tile/entries/001", "file_missing")]
+
+
+def test_a_wrong_partial_tile_hides_nothing_else() -> None:
+    """What the files below it say is used, and all is counted."""
+    body = GOOD["block/1/001"]
+    path = f"tile/0/000.p/{GOOD_SIZE}"
+    findings, tally = checked(GOOD | {path: spoiled(GOOD[path]), "block/1/001": spoiled(body)})
+    assert findings == [(path, "root_mismatch"), ("block/1/001", "block_root")]
+    assert tally == Tally(size=GOOD_SIZE, blocks=6, statements=9)
+
+
+@pytest.mark.parametrize("count", [-1, 1])
+def test_a_bundle_of_another_number_of_entries_is_named(count: int) -> None:
+    """One less, one more, each of them whole."""
+    path = f"tile/entries/000.p/{GOOD_SIZE}"
+    data = GOOD[path]
+    size = len(log_entries := GOOD_ENTRIES[-1]) + 2
+    changed = data[:-size] if count < 0 else data + len(log_entries).to_bytes(2) + log_entries
+    assert found(GOOD | {path: changed}) == [(path, "tile_shape")]
+
+
 def test_two_wrong_partial_tiles_are_laid_to_the_checkpoint() -> None:
     """Which of them is wrong cannot be told any more; that something is, can."""
     files = dict(big())
@@ -281,6 +321,9 @@ def test_a_wrong_tile_of_a_higher_level_is_named_once() -> None:
     files = log.files | {"tile/1/000": spoiled(log.files["tile/1/000"])}
     wrong = [place for place in found(files) if place[0].startswith("tile")]
     assert wrong == [("tile/1/000", "root_mismatch")]
+    files = log.files | {"tile/1/001.p/1": spoiled(log.files["tile/1/001.p/1"])}
+    wrong = [place for place in found(files) if not place[0].startswith("entry")]
+    assert wrong == [("tile/1/001.p/1", "root_mismatch")]
     files = log.files | {"tile/2/000.p/1": spoiled(log.files["tile/2/000.p/1"])}
     wrong = [place for place in found(files) if not place[0].startswith("entry")]
     assert wrong == [("tile/2/000.p/1", "root_mismatch")]
@@ -293,7 +336,7 @@ def test_checkpoint_and_policy_must_fit() -> None:
     log.publish(witnesses=WITNESSES[:1])
     findings, tally = checked(log.files)
     assert findings == [("checkpoint", "quorum_missing")]
-    assert tally == Tally()
+    assert tally == Tally(size=0, blocks=0, statements=0)
 
 
 # What an operator could publish, all witnesses cosigning
@@ -464,6 +507,59 @@ def test_evidence_against_what_was_lost_is_no_finding() -> None:
     assert found(files) == [("block/1/000", "file_missing")]
 
 
+def test_evidence_against_a_lost_enrolment_is_no_finding() -> None:
+    """The registry's own shard may have lost what is contradicted, too."""
+    log = Log().begin()
+    log.enrol_next()
+    log.enrol(enrol(device_in(1, 5), 3), skip=(1,))
+    log.publish()
+    del log.files["block/0/001"]
+    assert found(log.files) == [("block/0/001", "file_missing")]
+
+
+def test_after_a_lost_registry_signatures_are_checked_on() -> None:
+    """Of keys that are known; one that is not is not missed, whatever state its block names."""
+    log = Log().begin()
+    before: dict[str, Any] = {"registry_blocks": log.registry.blocks, "registry_root": log.registry.root}
+    log.enrol_next()
+    log.add(1, [device_in(1, 7).read(), spoiled(log.devices[0].read())], **before)
+    log.publish()
+    del log.files["block/0/001"]
+    assert found(log.files) == [("block/0/001", "file_missing"), ("block/1/001 leaf 2", "signature_invalid")]
+
+
+def test_a_leaf_that_is_no_statement_hides_none_behind_it() -> None:
+    """Each at its own leaf."""
+    log = Log().begin()
+    device, twin = log.devices[0], device_in(1)
+    log.add(1, [b"\xff", spoiled(device.read()), device_in(1, 7).read(), twin.read(), device.read()])
+    log.publish()
+    assert found(log.files) == [
+        ("block/1/001 leaf 1", "cbor_reserved"),
+        ("block/1/001 leaf 2", "signature_invalid"),
+        ("block/1/001 leaf 3", "key_unknown"),
+        ("block/1/001 leaf 4", "block_leaf_twice"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"offset_first": 5, "offset_last": 5}, "block_offsets"),
+        ({"previous": b"x" * 32}, "block_link"),
+        ({"height": 1}, "block_height"),
+    ],
+)
+def test_a_shard_begins_at_its_beginning(fields: dict[str, Any], reason: str) -> None:
+    """Its first block takes the bus up from offset 0, and names none before it."""
+    log = Log()
+    log.enrol_next(4)
+    manifest = log.add(1, [log.devices[0].read()], **fields)
+    log.add(1, [log.devices[0].read()])
+    log.publish()
+    assert found(log.files) == [(f"block/1/{manifest.height:03}", reason)]
+
+
 def test_a_key_before_its_time_is_named() -> None:
     """Validity is compared with the block's last arrival."""
     for delay_s, expected in ((0, []), (1, [("block/1/000 leaf 1", "key_not_yet_valid")])):
@@ -514,6 +610,10 @@ ENROLMENTS: dict[str, tuple[Forge, Places]] = {
     "contradicting another, named": (
         registry(lambda _: [enrol(device_in(1, 5), 0)], equivocations=(1,)),
         [],
+    ),
+    "contradicting none, and named as if": (
+        registry(lambda _: [enrol(device_in(1, 5), 9)], equivocations=(1,)),
+        [("block/0/001 leaf 1", "equivocation")],
     ),
     "a reading": (
         registry(lambda log: [log.devices[0].read()]),
@@ -783,6 +883,35 @@ def test_findings_say_more_than_the_reason() -> None:
         {path: data for path, data in GOOD.items() if path != "block/1/000"}.get, POLICY, AUTHORITIES
     ).run()
     assert finding.detail == "block/1/000 is missing"
+    for path, what in ((f"tile/entries/000.p/{GOOD_SIZE}", "an entry"), ("tile/0/000", "a hash")):
+        files = GOOD if path in GOOD else big()
+        changed = bytearray(files[path])
+        changed[100] ^= 1
+        (finding,) = LogCheck({**files, path: bytes(changed)}.get, POLICY, AUTHORITIES).run()
+        assert (finding.path, finding.detail) == (path, f"{what} is not the tree's")
+
+
+def test_a_log_may_have_to_be_of_these_days() -> None:
+    """Where it is told the time, a checkpoint that is older than the city promises is named."""
+    cosigned_s, age_s = 1_800_000_100, AUTHORITIES.bounds_s["checkpoint_age_s"]
+    for late_s, expected in ((0, []), (1, [("checkpoint", "checkpoint_stale")])):
+        check = LogCheck(GOOD.get, POLICY, AUTHORITIES, now_s=cosigned_s + age_s + late_s)
+        assert [(finding.path, finding.reason.value) for finding in check.run()] == expected
+
+
+def test_blocks_are_examined_as_it_is_told() -> None:
+    """By whatever is given for it, job by job; with nothing examined nothing is found in them."""
+
+    def examine(jobs: Iterable[Job]) -> Iterator[Job]:
+        for job in jobs:
+            if job.task is not None:
+                job.examined = Examined(fault=Fault(Reason.OVERSIZE, "not looked at"))
+            yield job
+
+    findings = [(each.path, each.reason) for each in LogCheck(GOOD.get, POLICY, AUTHORITIES, examine).run()]
+    assert sorted(findings) == [
+        (path, "oversize") for path in sorted(GOOD) if path.startswith(("block/1", "block/2"))
+    ]
 
 
 def test_manifests_are_what_the_helpers_make() -> None:
