@@ -11,16 +11,19 @@ import pytest
 from pipeline.log.checkpoint import Checkpoint, add_signatures, cosign, parse_checkpoint, sign_checkpoint
 from pipeline.log.cosigning import parse_add_checkpoint
 from pipeline.log.genesis import sign_genesis
+from pipeline.log.manifest import Manifest
 from pipeline.log.merkle import check_consistency
 from pipeline.log.note import NoteSigner, encode_vkey, parse_note
 from pipeline.log.policy import parse_policy
 from pipeline.verify.monitor import STATE_PATH, Monitor, Patience
 from pipeline.wire.errors import InputError, MissingError, UnavailableError, VerificationError
 from pipeline.wire.keys import SeedSigner
+from pipeline.wire.senml import Record, encode_pack
 from tests.support.city import (
     AUTHORITIES,
     LOG,
     NOW_MS,
+    ORIGIN,
     POLICY,
     WITNESSES,
     Device,
@@ -451,8 +454,10 @@ def test_an_outsider_follows_without_bodies(log: Log) -> None:
 
 
 def test_an_outsider_sees_wrong_entries(log: Log) -> None:
-    """A height that is left out, a signature of another key."""
-    log.add(1, [log.devices[0].read()], change=lambda manifest: replace(manifest, height=3))
+    """A height that is left out, a signature of another key; and nothing where heights follow on."""
+    log.go_on(blocks=4)
+    log.add(1, [log.devices[0].read()], change=lambda manifest: replace(manifest, height=5))
+    log.add(1, [log.devices[0].read()])
     log.add(2, [log.devices[1].read()], signer=SeedSigner(seed("nobody")))
     log.publish(time_s=NOW_S)
     monitor = Monitor(log.files.get, POLICY, AUTHORITIES, PATIENCE, bodies=False)
@@ -460,8 +465,8 @@ def test_an_outsider_sees_wrong_entries(log: Log) -> None:
     while monitor.advance(NOW_S):
         pass
     assert [(report.reason.value, report.where) for report in monitor.reports.take()] == [
-        ("block_height", "entry 4"),
-        ("key_unknown", "entry 5"),
+        ("block_height", "entry 8"),
+        ("key_unknown", "entry 10"),
     ]
 
 
@@ -615,11 +620,15 @@ def test_an_authority_that_contradicts_itself_is_said(log: Log) -> None:
 
 def test_what_is_no_reading_has_no_clock(log: Log) -> None:
     """Neither a pack that does not decode, nor what is no statement at all."""
-    log.add(1, [log.devices[0].read(payload=b"\x80"), b"no statement", log.devices[0].read()])
+    device = log.devices[0]
+    old = encode_pack(device.issuer, [Record("no2", "ug/m3", 1.0, 1e9)])
+    other = device.read(payload=old, content_type="application/vnd.cityproof.handover+cbor")
+    log.add(1, [device.read(payload=b"\x80"), b"no statement", other, device.read()])
     log.publish(time_s=NOW_S)
     assert Watcher(log, Patience(skew_s=300)).look() == [
         ("alarm", "pack_shape", "block/1/001 leaf 1"),
         ("alarm", "cbor_truncated", "block/1/001 leaf 2"),
+        ("alarm", "statement_content_type", "block/1/001 leaf 3"),
     ]
 
 
@@ -650,3 +659,83 @@ def test_a_state_of_another_version_is_refused(log: Log) -> None:
     fields[0][0] = 2
     with pytest.raises(InputError, match="another version of it began"):
         watcher.new().restore(cbor2.dumps(fields), watcher.kept.get)
+
+
+def named(manifest: Manifest) -> str:
+    """Where a block stands."""
+    return f"block/{manifest.shard}/{manifest.height:03}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"height": 9}, "block_height"),
+        ({"previous": bytes(32)}, "block_link"),
+        ({"topic_id": bytes(16)}, "block_offsets"),
+        ({"offset_first": 99, "offset_last": 99}, "block_offsets"),
+        ({"arrival_first_ms": NOW_MS - 1}, "block_times"),
+    ],
+)
+def test_after_a_restart_blocks_follow_on_from_those_before(
+    log: Log, fields: dict[str, Any], reason: str
+) -> None:
+    """What it has seen last of each shard is kept."""
+    watcher = Watcher(log)
+    assert watcher.look() == []
+    watcher.again()
+    manifest = log.add(1, [log.devices[0].read()], **fields)
+    log.publish(time_s=NOW_S)
+    watcher.line.files = dict(log.files)
+    assert watcher.look() == [("alarm", reason, named(manifest))]
+
+
+def test_after_a_restart_a_stale_registry_is_still_one(log: Log) -> None:
+    """When the registry's blocks arrived is known from what is kept of them."""
+    before: dict[str, Any] = {"registry_blocks": log.registry.blocks, "registry_root": log.registry.root}
+    log.enrol(enrol(device_in(1, 1), 2))
+    log.publish(time_s=NOW_S)
+    watcher = Watcher(log)
+    assert watcher.look() == []
+    watcher.again()
+    log.add(1, [log.devices[0].read()], arrival_last_ms=NOW_MS + 60_001, **before)
+    log.publish(time_s=NOW_S + 61)
+    watcher.line.files = dict(log.files)
+    assert watcher.look() == [("alarm", "registry_lag", "block/1/001")]
+
+
+def test_after_a_restart_the_log_has_the_shards_it_had() -> None:
+    """As many as its genesis says; where that could not be read, nobody knows how many."""
+    for shards, expected in ((2, [("alarm", "block_shape", "entry 3")]), (3, []), (None, [])):
+        log = Log()
+        genesis = sign_genesis(LOG.signer, ORIGIN, shards, AUTHORITIES.file_hash) if shards else b"\xff"
+        log.entries[0] = genesis
+        log.publish(time_s=NOW_S)
+        watcher = Watcher(log)
+        begun = watcher.look()
+        assert begun == ([] if shards else [("alarm", "cbor_reserved", "entry 0")])
+        watcher.again()
+        log.add(1, [device_in(1).read()])
+        log.add(2, [device_in(2).read()])
+        log.publish(time_s=NOW_S)
+        watcher.line.files = dict(log.files)
+        assert watcher.look() == expected
+
+
+def test_after_a_restart_what_was_lost_is_not_missed(log: Log) -> None:
+    """A registry block whose body never came: a key that it may have had accuses nobody."""
+    log.enrol(enrol(device_in(1, 1), 2))
+    log.publish(time_s=NOW_S)
+    watcher = Watcher(log, Patience(body_s=0))
+    del watcher.line.files["block/0/001"]
+    assert watcher.look() == [("alarm", "file_missing", "block/0/001")]
+    watcher.again()
+    stranger = device_in(1, 1)
+    log.add(1, [stranger.read(), spoiled(log.devices[0].read())])
+    log.publish(time_s=NOW_S)
+    watcher.line.files = dict(log.files)
+    assert watcher.look() == [("alarm", "signature_invalid", "block/1/001 leaf 2")]
+
+
+def spoiled(raw: bytes) -> bytes:
+    """A statement whose signature does not verify."""
+    return raw[:-1] + bytes([raw[-1] ^ 1])
