@@ -244,7 +244,7 @@ _PASQUILL_MEAN_S = 1800.0
 def weather_rows(wind: Wind, settings: Settings, weather: int, wider_ln: float = 0.0) -> Floats:
     """Return (n, COLUMNS) as `puffs` reads them, under one sky; RLINE where u* and L were measured.
 
-    There, plumes are wider across the wind by a factor of which `wider_ln` is the logarithm.
+    Plumes are wider across the wind by a factor of which `wider_ln` is the logarithm.
     """
     rows = np.empty((wind.start_s.size, puffs.COLUMNS))
     speed = np.maximum(wind.speed_m_s, CALM_M_S)
@@ -263,8 +263,22 @@ def weather_rows(wind: Wind, settings: Settings, weather: int, wider_ln: float =
     rows[:, puffs.SIGMA_V] = np.where(np.isfinite(wind.sigma_v_m_s), wind.sigma_v_m_s, settings.sigma_v_m_s)
     rows[:, puffs.ROUGHNESS] = np.where(np.isfinite(wind.roughness_m), wind.roughness_m, 0.1)
     rows[:, puffs.REFERENCE_HEIGHT] = wind.height_m
-    rows[:, puffs.SCALE] = np.where(measured, math.exp(wider_ln), 1.0)
+    rows[:, puffs.SCALE] = math.exp(wider_ln)
     return rows
+
+
+def _weathers(wind: Wind, settings: Settings) -> tuple[list[tuple[int, int]], Floats]:
+    """Return (sky, step of width) of all weathers averaged over, and ln of the prior of each.
+
+    Where turbulence was measured at all times, the sky does not matter; how wide plumes are is a question of
+    its own then.
+    """
+    measured = np.isfinite(wind.ustar_m_s) & np.isfinite(wind.obukhov_m)
+    half = math.ceil(1.7 * settings.width_error_ln / settings.width_step_ln) if measured.any() else 0
+    skies = (CLOUD,) if measured.all() else WEATHERS
+    off = -0.5 * (settings.width_step_ln / settings.width_error_ln * np.arange(-half, half + 1)) ** 2
+    weathers = [(sky, k) for sky in skies for k in range(-half, half + 1)]
+    return weathers, np.tile(off - np.logaddexp.reduce(off), len(skies)) - math.log(len(skies))
 
 
 class Likelihood:
@@ -287,13 +301,17 @@ class Likelihood:
         # One reading of each sensor at most: nothing can be told from how it changes with time.
         self._steady = averages.first.size == averages.y.size + 1
         self._first = np.array([0, averages.y.size]) if self._steady else averages.first
-        varying = settings.wandering**2 + settings.white**2
+        wandering = settings.wandering
+        if self._steady:
+            of_width = math.hypot(settings.width_error_ln, settings.width_wander_ln)
+            wandering = math.sqrt(max(wandering**2 - of_width**2, 0.1 * wandering**2))
+        varying = wandering**2 + settings.white**2
         if self._steady:
             sway = math.radians(settings.axis_deg)
-            self._memory = np.array([settings.axis_memory_ln, settings.memory_ln, settings.width_memory_ln])
+            self._memory = np.full(3, settings.memory_ln)
             self._parameters = np.array(
                 [
-                    sway, settings.wandering, settings.white, settings.width_wander_ln,
+                    sway, wandering, settings.white, settings.width_wander_ln,
                     math.hypot(settings.noise_sd, settings.zero_sd), settings.tail, 0.0, 0.5 * varying,
                 ]
             )  # fmt: skip
@@ -301,7 +319,7 @@ class Likelihood:
             self._memory = np.array([np.inf, settings.memory_s, settings.zero_memory_s])
             self._parameters = np.array(
                 [
-                    settings.kept, settings.wandering, settings.white, settings.zero_sd, settings.noise_sd,
+                    settings.kept, wandering, settings.white, settings.zero_sd, settings.noise_sd,
                     settings.tail, 1.0, 0.5 * (varying + settings.kept**2),
                 ]
             )  # fmt: skip
@@ -325,29 +343,24 @@ class Likelihood:
         off = self._turned / math.radians(max(settings.wind_error_deg, 1e-3))
         self._direction_prior = -0.5 * off**2 - np.logaddexp.reduce(-0.5 * off**2)
         # For each weather: how well each direction explained the places asked for last; -inf: left out.
-        measured = np.isfinite(wind.ustar_m_s) & np.isfinite(wind.obukhov_m)
-        half = settings.width_nodes if measured.any() else 0
-        wider = settings.width_step_ln * np.arange(-half, half + 1)
-        off = -0.5 * (wider / settings.width_error_ln) ** 2
-        skies = WEATHERS if not measured.all() else (CLOUD,)
-        self._weathers = [(sky, one) for sky in skies for one in wider]
-        self._weather_prior = np.tile(off - np.logaddexp.reduce(off), len(skies)) - math.log(len(skies))
+        self._weathers, self._weather_prior = _weathers(wind, settings)
         self._nodes = [np.zeros(self._turned.size) for _ in self._weathers]
         west, south, east, north = settings.bounds_m
         x, y = self._receivers.points_m[:, 0], self._receivers.points_m[:, 1]
         far = np.hypot(np.maximum(x - west, east - x), np.maximum(y - south, north - y)).max()
         rings = math.ceil(math.log(max(far, 10.0) / puffs.NEAREST_M) / settings.ring_ln) + 1
         self._rings_m = puffs.NEAREST_M * np.exp(settings.ring_ln * np.arange(rings))
-        self._fields = [self._field(wind, weather_rows(wind, settings, *one)) for one in self._weathers]
-        self._slopes = []
-        if self._steady:
-            n = wider.size
-            self._slopes = [
-                (self._fields[sky + min(k + 1, n - 1)] - self._fields[sky + max(k - 1, 0)])
-                / np.float32(max(wider[min(k + 1, n - 1)] - wider[max(k - 1, 0)], 1e-6))
-                for sky in range(0, len(self._fields), n)
-                for k in range(n)
-            ]
+        wider = settings.width_step_ln
+        asked = {one for sky, k in self._weathers for one in ((sky, k - 1), (sky, k), (sky, k + 1))}
+        fields = {
+            (sky, k): self._field(wind, weather_rows(wind, settings, sky, k * wider))
+            for sky, k in (asked if self._steady else self._weathers)
+        }
+        self._fields = [fields[one] for one in self._weathers]
+        self._slopes = [  # By the width's logarithm
+            (fields[sky, k + 1] - fields[sky, k - 1]) / np.float32(2.0 * wider)
+            for sky, k in (self._weathers if self._steady else ())
+        ]
 
     def _field(self, wind: Wind, rows: Floats) -> NDArray[np.float32]:
         """Return (n, rings, spokes) couplings around the sensors, in 1/(g/s)."""
