@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.edges.broker import embedded_broker
 from pipeline.edges.mqtt import MqttInbox, MqttPublisher
@@ -13,6 +14,7 @@ from pipeline.folder import CityFolder
 from pipeline.ports import Bus, Inbox
 from pipeline.ports import Publisher as MqttSender
 from pipeline.services import COMPACTED, INBOX_TOPICS, PARTITIONS, Site, run_services
+from pipeline.wire.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,21 @@ async def run_stages(
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_stopped_site(folder: CityFolder) -> AsyncGenerator[Site]:
+    """Open a city that is not running, for services that need no MQTT.
+
+    Raises:
+        InputError: It is running.
+    """
+
+    def nowhere() -> AbstractAsyncContextManager[Any]:
+        raise InputError("MQTT", "this city is stopped", "Start it: cityproof run all.")
+
+    async with SqliteBus.open(folder.state / "bus.db", PARTITIONS, compacted=COMPACTED) as bus:
+        yield Site(folder, bus, nowhere, nowhere, lambda: SqlitePoints.open(folder.points))
 
 
 @asynccontextmanager

@@ -5,12 +5,12 @@ A service runs until it is cancelled, or ends with the error that stops it; seve
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 
 from pipeline.counts import Board
 from pipeline.edges.clock import SystemClock
-from pipeline.edges.files import LocalFiles
+from pipeline.edges.files import LocalFiles, held_folder
 from pipeline.edges.sqlite_index import SqliteReceiptIndex
 from pipeline.folder import SHARDS, CityFolder, load_log_key, load_witness_keys
 from pipeline.identity.authorities import Authorities, parse_authorities
@@ -69,6 +69,14 @@ class Site:
 
     def authorities(self) -> Authorities:
         """Read who may enrol what.
+    def held(self, service: str) -> AbstractContextManager[None]:
+        """Hold what only one process may write: the service itself, or who makes its work again.
+
+        Raises:
+            InputError: Another process of this city holds it.
+        """
+        return held_folder(self.folder.state / "held" / service)
+
 
         Raises:
             InputError: There is no such file.
@@ -121,6 +129,7 @@ async def _publisher(site: Site) -> None:
         counts = stack.enter_context(site.board.running("publisher"))
         witnesses = await _open_witnesses(stack, site.folder, key, policy)
         files, state = LocalFiles(site.folder.log), LocalFiles(site.folder.state / "publisher")
+        stack.enter_context(site.held("publisher"))
         publisher = Publisher(key, policy, witnesses, files, state, site.on_published)
         await publisher.run(site.bus, SHARDS, counts)
 
@@ -133,7 +142,7 @@ async def _courier(site: Site) -> None:
 
 
 async def _projector(site: Site) -> None:
-    with site.board.running("projector") as counts:
+    with site.board.running("projector") as counts, site.held("projector"):
         async with site.points() as points:
             await projector.run(site.bus, SHARDS, site.authorities(), points, counts)
 

@@ -12,6 +12,7 @@ from pipeline.cli.options import (
     AuditorToken,
     Authorities,
     Config,
+    Folder,
     FolderArgument,
     Log,
     Policy,
@@ -112,3 +113,21 @@ def findings(
     from pipeline.commands.findings import run
 
     raise typer.Exit(run(log, policy, authorities, auditor_token_file, as_json=as_json))
+
+
+@app.command(epilog="Example: cityproof rebuild points --config city.toml --from 120000")
+def rebuild(
+    what: Annotated[str, typer.Argument(help="points, archive (block bodies and tiles) or receipts.")],
+    directory: Folder = LATEST,
+    first: Annotated[
+        int, typer.Option("--from", min=0, help="Of points: begin at this entry of the log.")
+    ] = 0,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make again from the bus what follows from it; the service that writes it must be stopped."""
+    import uvloop
+
+    from pipeline.commands.rebuild import run
+
+    raise typer.Exit(uvloop.run(run(what, directory, config, first, as_json=as_json)))

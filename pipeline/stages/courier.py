@@ -6,7 +6,7 @@ again, from an index that can be rebuilt from the topics.
 
 import asyncio
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 from pipeline.counts import Counts
@@ -155,6 +155,25 @@ def _addressee(item: Refused) -> str | None:
         return parse_topic(item.mqtt_topic)[1]
     except VerificationError:
         return None
+
+
+async def reindex(
+    bus: Bus, shards: int, index: ReceiptIndex, counts: Counts, hear: Callable[[int], None]
+) -> None:
+    """Fill the index again with all that is in the log, and send nothing; no courier may be running.
+
+    `hear` is told the log offset behind which nothing is done yet.
+    """
+    parser = StatementParser()
+    async with open_follower(bus, shards) as follower:
+        while True:
+            for entry in await follower.read(READ_MAX, IDLE_S):
+                _, rows = receipts_of(entry, parser)
+                counts.take(len(rows))
+                # A crash in the middle leaves a part of the index; the same rows are put there again.
+                await index.put(rows)
+                counts.settle(len(rows))
+                hear(entry.log_offset)
 
 
 async def run(
