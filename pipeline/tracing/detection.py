@@ -28,7 +28,7 @@ from pipeline.tracing.zero import subtract_known
 
 BLOCK_S = 300.0
 BLOCKS_LEAST, BLOCKS_MOST = 120, 3000  # Shorter blocks where less was recorded, longer ones where more was.
-CELLS = 220
+CELLS = 400
 CHUNK_ROWS = 300  # Averages whose fields are kept at a time.
 ARRIVALS = 3  # In a block
 RING_LN, SPOKES, HEIGHTS = 0.15, 120, 2
@@ -41,7 +41,7 @@ DRIFT_S = 10_800.0  # The running median's window
 DRIFT_SD = 3.0  # How far it can follow, in sds of clean air
 LASTS_S, PAUSES_S = 4.0 * 3600.0, 8.0 * 3600.0  # Means, in long records
 FALSE_ALARM_S = 30.0 * 86_400.0  # One in so long at most
-ALPHA_MOST = 0.05
+ALPHA_MOST = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.commands.bench.hours import lines, score_hours
 from pipeline.commands.bench.trials import Trial, aded, prairie_grass
 from pipeline.tracing.air import Posterior, trace
 from pipeline.tracing.grid import smallest_region
@@ -50,14 +51,17 @@ def run(data: Path, *, full: bool, as_json: bool) -> int:
         "Prairie Grass >= 200 m": prairie_grass(grass, FAR_M, draws),
     }
     found = {name: [score(trial) for trial in trials] for name, trials in sets.items()}
+    week = score_hours(list(aded(data / "aded2022")))
     if as_json:
-        print(json.dumps({name: [asdict(one) for one in scores] for name, scores in found.items()}))
+        scored = {name: [asdict(one) for one in scores] for name, scores in found.items()}
+        print(json.dumps(scored | {"ADED 2022, no hours given": asdict(week)}))
         return 0
     print(
         f"{'data':24}{'n':>4}{'median':>8}{'p90':>8}{'first':>7}{'x2':>6}{'covered':>20}{'area':>9}{'log':>8}{'s':>6}"
     )
     for name, scores in found.items():
         print(row(name, scores))
+    print(*lines(week), sep="\n")
     print(*ANCHORS, sep="\n")
     return 0
 
