@@ -3,22 +3,29 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from pipeline.wire.epcis_event import decode_epcis_event
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.finding import decode_finding
 from pipeline.wire.quantities import KINDS
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import check_pack
 from pipeline.wire.shipment import check_shipment
-from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, CONTENT_SHIPMENT, Statement
+from pipeline.wire.statement import (
+    CONTENT_EPCIS,
+    CONTENT_FINDING,
+    CONTENT_SENML,
+    CONTENT_SHIPMENT,
+    Statement,
+)
 
-# Content types by role; a role without any is reserved.
+# Content types by role.
 ROLES: Mapping[str, frozenset[int | str]] = MappingProxyType(
     {
         "auditor": frozenset({CONTENT_FINDING}),
-        "shipper": frozenset({CONTENT_SHIPMENT}),
-        "carrier": frozenset({CONTENT_SHIPMENT}),
-        "consignee": frozenset({CONTENT_SHIPMENT}),
-        "issuer": frozenset[int | str](),
+        "shipper": frozenset({CONTENT_SHIPMENT, CONTENT_EPCIS}),
+        "carrier": frozenset({CONTENT_SHIPMENT, CONTENT_EPCIS}),
+        "consignee": frozenset({CONTENT_SHIPMENT, CONTENT_EPCIS}),
+        "issuer": frozenset({CONTENT_EPCIS}),
     }
 )
 CONTENT_TYPES: Mapping[str, frozenset[int | str]] = MappingProxyType(
@@ -31,7 +38,7 @@ def check_content(statement: Statement, kind: str) -> None:
 
     Raises:
         VerificationError: STATEMENT_CONTENT_TYPE; CBOR_*, PACK_*, FINDING_SHAPE; SHIPMENT_SHAPE,
-            SHIPMENT_ROLE.
+            SHIPMENT_ROLE; EPCIS_SHAPE.
     """
     if statement.content_type not in CONTENT_TYPES[kind]:
         raise VerificationError(Reason.STATEMENT_CONTENT_TYPE, f"{statement.content_type} by {kind}")
@@ -39,5 +46,7 @@ def check_content(statement: Statement, kind: str) -> None:
         check_pack(statement.payload, statement.issuer)
     elif statement.content_type == CONTENT_SHIPMENT:
         check_shipment(statement.payload, kind)
+    elif statement.content_type == CONTENT_EPCIS:
+        decode_epcis_event(statement.payload)
     else:
         decode_finding(statement.payload)

@@ -23,6 +23,7 @@ CONTENT_REVOCATION = "application/vnd.cityproof.revocation+cbor"
 CONTENT_ADMISSION = "application/vnd.cityproof.admission+cbor"
 CONTENT_FINDING = "application/vnd.cityproof.finding+cbor"
 CONTENT_SHIPMENT = "application/vnd.cityproof.shipment+cbor"
+CONTENT_EPCIS = "application/vnd.cityproof.epcis+cbor"
 CONTENT_GENESIS = "application/vnd.cityproof.genesis+cbor"
 
 LABEL_CHAIN = -70001

@@ -29,6 +29,7 @@ from pipeline.wire.admission import Admission, encode_admission
 from pipeline.wire.cbor import encode
 from pipeline.wire.cose import parse_sign1, signing_input
 from pipeline.wire.enrolment import Enrolment, encode_enrolment
+from pipeline.wire.epcis_event import EpcisEvent, encode_epcis_event
 from pipeline.wire.finding import Finding, FoundPlace, encode_finding
 from pipeline.wire.keys import SeedSigner, key_id
 from pipeline.wire.messages import encode_receipts, encode_refusal
@@ -59,6 +60,7 @@ from pipeline.wire.shipment import (
 from pipeline.wire.statement import (
     CONTENT_ADMISSION,
     CONTENT_ENROLMENT,
+    CONTENT_EPCIS,
     CONTENT_FINDING,
     CONTENT_REVOCATION,
     CONTENT_ROTATION,
@@ -208,6 +210,21 @@ def shipment_statement() -> bytes:
         sequence=0,
         previous=bytes(32),
         payload=encode_shipment(created),
+    )
+
+
+def epcis_statement() -> bytes:
+    """An event of a partner."""
+    event = EpcisEvent(bytes(32), b'{"type":"ObjectEvent"}', {"example": "https://ns.example.com/"})
+    return sign_statement(
+        TRUCK,
+        issuer="https://carrier.example/",
+        subject=event.uri,
+        content_type=CONTENT_EPCIS,
+        epoch=TIME_S,
+        sequence=0,
+        previous=bytes(32),
+        payload=encode_epcis_event(event),
     )
 
 
@@ -467,6 +484,7 @@ def examples() -> dict[str, bytes]:
         "role-enrolment": auditor_enrolment(),
         "finding-statement": finding_statement(),
         "shipment-statement": shipment_statement(),
+        "epcis-statement": epcis_statement(),
         **{f"shipment-{kind_rule(stated)}": encode_shipment(stated) for stated in other_statements()},
         "registry-record": key_record().leaf(),
         "admission-record": AdmissionRecord(DEVICE, bytes(32), bytes(32)).leaf(),

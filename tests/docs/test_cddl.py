@@ -29,6 +29,8 @@ PARTS: dict[str, Callable[[Any], list[tuple[str, Any]]]] = {
     "admission-statement": lambda v: _sign1(v, "authority-header", "empty", "admission"),
     "finding-statement": lambda v: _sign1(v, "finding-header", "empty", "finding"),
     "shipment-statement": lambda v: _sign1(v, "shipment-header", "empty", "shipment"),
+    "epcis-statement": lambda v: _sign1(v, "epcis-header", "empty", "epcis-event"),
+    "epcis-event": lambda v: [("epcis-namespaces", v[3])] if 3 in v else [],
     "shipment": lambda v: [(f"shipment-{KIND_RULES.get(v[1], v[1])}", v)],
     "shipment-created": lambda v: [
         *(("goods", item) for item in v[6]),

@@ -3,6 +3,7 @@
 import cbor2
 import pytest
 
+from pipeline.wire.epcis_event import EpcisEvent, encode_epcis_event
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.finding import encode_finding
 from pipeline.wire.keys import SeedSigner
@@ -12,6 +13,7 @@ from pipeline.wire.roles import check_content
 from pipeline.wire.senml import Record, encode_pack
 from pipeline.wire.shipment import Accepted, Loaded, encode_shipment
 from pipeline.wire.statement import (
+    CONTENT_EPCIS,
     CONTENT_FINDING,
     CONTENT_SENML,
     CONTENT_SHIPMENT,
@@ -81,9 +83,14 @@ def test_who_ships_signs_about_shipments_and_nothing_else(role: str) -> None:
     }
 
 
-def test_a_reserved_role_signs_nothing_yet() -> None:
-    """Neither readings nor findings."""
+@pytest.mark.parametrize("role", ["issuer", "shipper", "carrier", "consignee"])
+def test_who_moves_goods_signs_events(role: str) -> None:
+    """An EPCIS event is taken from each, by its form; from sensors and auditors it is not."""
+    event = a_statement(CONTENT_EPCIS, encode_epcis_event(EpcisEvent(bytes(32), b"{}")))
+    assert refusal(event, role) is None
+    assert refusal(a_statement(CONTENT_EPCIS, cbor2.dumps({1: bytes(32)})), role) is Reason.EPCIS_SHAPE
     assert refusal(READING, "issuer") is refusal(STATED, "issuer") is Reason.STATEMENT_CONTENT_TYPE
+    assert refusal(event, "cold") is refusal(event, "auditor") is Reason.STATEMENT_CONTENT_TYPE
 
 
 def test_content_of_the_right_type_is_looked_at() -> None:
