@@ -11,6 +11,7 @@ import cbor2
 import pytest
 
 from pipeline.identity.authorities import parse_authorities
+from pipeline.log.genesis import sign_genesis
 from pipeline.log.policy import parse_policy
 from pipeline.verify import evidence
 from pipeline.verify.collect import Collector
@@ -31,10 +32,14 @@ from pipeline.wire.reasons import Reason
 from pipeline.wire.statement import parse_statement
 from tests.support.changes import NEW, admit, revoke, rotate
 from tests.support.city import (
+    AIR_ONLY,
+    AIR_ONLY_NAME,
     AUTHORITIES,
     AUTHORITIES_TEXT,
+    LOG,
     NOW_MS,
     POLICY,
+    SHARDS,
     WITNESSES,
     ForgedLog,
     device_in,
@@ -324,6 +329,118 @@ def test_the_trusted_files_decide() -> None:
     with pytest.raises(VerificationError) as refused:
         list(EvidenceCheck(reader(DATA), POLICY, other).statements())
     assert refused.value.reason is Reason.GENESIS_SHAPE
+
+
+def test_at_their_bounds_times_are_good() -> None:
+    """A key is valid from its moment on; a block may have arrived as late as cosignatures allow."""
+    device = DEVICE
+    latest_ms = NOW_MS + 100_000 + 60_000  # Cosigned 100 s later, and 60 s are allowed.
+    for arrival_ms, delay_s, reason in (
+        (NOW_MS, 0, None),
+        (NOW_MS + 999, 1, Reason.KEY_NOT_YET_VALID),
+        (latest_ms, 0, None),
+        (latest_ms + 1, 0, Reason.ARRIVAL_LATE),
+    ):
+        log = ForgedLog()
+        log.enrol(enrol(device, 0, about=enrolment(device, valid_from_s=NOW_MS // 1000 + delay_s)))
+        raw = device_in(1, 1).read()
+        log.add(1, [raw], arrival_first_ms=NOW_MS, arrival_last_ms=arrival_ms)
+        log.publish()
+        data = collect(log, Query())
+        if reason is None:
+            assert [proven.statement.raw for proven in judge(data)[0]] == [raw]
+        else:
+            assert refusal(data) is reason
+
+
+def test_an_admission_is_good_for_its_statement_only() -> None:
+    """It stands in the registry, and its authority answers for the signer."""
+    city = Changing()
+    city.log.enrol(admit(city.device, city.raws[7], sequence=3))
+    city.log.add(1, city.raws[7:])
+    frames = take_apart(city.data())
+    at = [kind for kind, _ in frames].index(ADMISSION)
+    fields = cbor2.loads(frames[at][1])
+    raw, (index, size, hashes) = fields[12]
+    elsewhere = admit(device_in(1, 5), city.raws[7], sequence=3)
+    by_another = admit(
+        city.device, city.raws[7], sequence=0, by=AIR_ONLY, name=AIR_ONLY_NAME
+    )  # Who answers for it, too, but has not admitted it in this log.
+    for change, reason in (
+        ({12: [raw, [index ^ 1, size, hashes]]}, Reason.ROOT_MISMATCH),
+        ({12: [raw, [index, size * 2, hashes]]}, Reason.SIZE_ORDER),
+        ({12: [by_another, [index, size, hashes]]}, Reason.ROOT_MISMATCH),
+        ({12: [elsewhere, [index, size, hashes]]}, Reason.ROOT_MISMATCH),
+        ({12: [EXAMPLE.enrolments[0], [index, size, hashes]]}, Reason.STATEMENT_CONTENT_TYPE),
+        ({2: leaf_hash(city.raws[6])}, Reason.PROOF_REGISTRY),
+        ({1: bytes(32)}, Reason.ROOT_MISMATCH),
+        ({12: [raw]}, Reason.EVIDENCE_SHAPE),
+        ({12: raw}, Reason.EVIDENCE_SHAPE),
+        ({12: [raw, 0]}, Reason.PROOF_SHAPE),
+        ({1: 0}, Reason.EVIDENCE_SHAPE),
+        ({3: 0}, Reason.EVIDENCE_SHAPE),
+    ):
+        content = cbor2.dumps(fields | change, canonical=True)
+        assert refusal(put_together([*frames[:at], (ADMISSION, content), *frames[at + 1 :]])) is reason
+
+
+def test_who_may_not_admit_lets_nothing_in() -> None:
+    """An operator takes up an admission by an authority that does not answer for the signer's area."""
+    device = device_in(1)
+    raw = device.read()
+    log = ForgedLog()
+    log.enrol(enrol(device, 0, about=enrolment(device, area="south")))
+    log.enrol(revoke(device, sequence=1))
+    log.enrol(admit(device, raw, sequence=0, by=AIR_ONLY, name=AIR_ONLY_NAME))
+    log.add(1, [raw])
+    log.publish()
+    assert refusal(collect(log, Query())) is Reason.AUTHORITY_SCOPE
+
+
+def test_a_file_is_of_one_log() -> None:
+    """The genesis is of the log whose checkpoint it is."""
+    other = sign_genesis(LOG.signer, "other.example/log", SHARDS, AUTHORITIES.file_hash)
+    assert refusal(with_fields(0, _3=other)) is Reason.CHECKPOINT_ORIGIN
+
+
+def test_signers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as that are remembered, and no more."""
+    data = collect(EXAMPLE.log, Query(span=minutes(2, 4)))
+    monkeypatch.setattr(evidence, "SIGNERS_MAX", 6)
+    assert len(judge(data)[1].signers) == 6
+    monkeypatch.setattr(evidence, "SIGNERS_MAX", 5)
+    assert refusal(data) is Reason.OVERSIZE
+
+
+@pytest.mark.parametrize(("accepted", "reason"), [(2047, Reason.PATH_SHORT), (2048, Reason.BLOCK_SHAPE)])
+def test_a_block_has_at_most_2048_leaves(accepted: int, reason: Reason) -> None:
+    """A manifest among them; a path in a block of that size is looked at."""
+    fields = cbor2.loads(SECOND.manifest)
+    fields[7], fields[5] = accepted, [0, accepted - 1]
+    assert refusal(block(manifest=cbor2.dumps(fields, canonical=True))) is reason
+
+
+def test_nothing_is_proven_before_the_end() -> None:
+    """Who asks earlier has made a mistake; each signature is verified once, a few blocks at a time."""
+    check = EvidenceCheck(reader(DATA), POLICY, AUTHORITIES)
+    statements = check.statements()
+    next(statements)
+    with pytest.raises(AssertionError):
+        check.result()
+    assert len(list(statements)) == 6
+    assert check.result().statements == 7
+
+
+def test_signatures_are_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In portions, and those of the last one at the end."""
+    verified: list[bytes] = []
+    monkeypatch.setattr(evidence, "SIGNATURES_AT_ONCE", 3)
+    monkeypatch.setattr(evidence, "verify", lambda _key, _message, signature: verified.append(signature))
+    counts: list[int] = []
+    for _ in EvidenceCheck(reader(DATA), POLICY, AUTHORITIES).statements():
+        counts.append(len(verified))
+    assert counts == [3, 3, 3, 6, 6, 6, 7]
+    assert verified == [raw[-64:] for raw in EXAMPLE.raws[DEVICE.issuer][2:9]]
 
 
 # One frame altered
