@@ -6,11 +6,11 @@ behind it. An excursion is one as long as no reading inside lies between: a read
 readings ended. A gap between two readings inside may hide one as long as the gap.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pipeline.shipping.profile import Limit
-from pipeline.shipping.series import Gap, Series
+from pipeline.shipping.series import Gap, Reading, Series
 
 
 @dataclass(slots=True)
@@ -61,42 +61,77 @@ class Outside:
         return proven, possible + sum(gap.length_us for gap in self.hiding)
 
 
+class ExcursionFinder:
+    """Finds what was outside one limit, reading by reading, ascending in time; `so_far` costs no more."""
+
+    __slots__ = ("_before_us", "_found", "_hiding", "_open", "_proven_us", "_stretch_us", "limit")
+
+    def __init__(self, limit: Limit, from_us: int) -> None:
+        self.limit = limit
+        self._before_us = from_us
+        self._found: list[Excursion] = []
+        self._hiding: list[Gap] = []
+        self._open = False
+        self._stretch_us = self._proven_us = 0
+
+    def take(self, reading: Reading, gap: Gap | None) -> None:
+        """Take the next reading, and the gap before it if there is one."""
+        if not self.limit.outside(reading.value):
+            if self._open:
+                excursion = self._found[-1]
+                _end(excursion, gap, reading.time_us)
+                excursion.ended, self._open = True, False
+            elif gap:
+                self._hiding.append(gap)
+        else:
+            self._take_outside(reading, gap)
+        self._before_us = reading.time_us
+
+    def _take_outside(self, reading: Reading, gap: Gap | None) -> None:
+        if not self._open:
+            self._found.append(Excursion(self.limit, self._before_us, reading.time_us, reading.value))
+            self._open, self._stretch_us = True, 0
+        elif gap is None:
+            excursion = self._found[-1]
+            step_us = reading.time_us - excursion.last_us
+            self._stretch_us += step_us
+            excursion.proven_min_us += step_us
+            self._proven_us += step_us
+            excursion.unbroken_us = max(excursion.unbroken_us, self._stretch_us)
+        else:
+            self._stretch_us = 0
+        excursion = self._found[-1]
+        if gap:
+            excursion.gaps.append(gap)
+        excursion.last_us = reading.time_us
+        excursion.peak = self.limit.worse(excursion.peak, reading.value)
+
+    @property
+    def latest(self) -> Excursion | None:
+        """The last excursion; it lasts unless it has `ended`."""
+        return self._found[-1] if self._found else None
+
+    @property
+    def proven_us(self) -> int:
+        """How long all excursions lasted together, as far as that is proven."""
+        return self._proven_us
+
+    def so_far(self, to_us: int, last: Gap | None) -> Outside:
+        """Return what there is if nothing else comes up to this time; `last` is the gap at the end."""
+        found, hiding = tuple(self._found), tuple(self._hiding)
+        if self._open:
+            lasting = replace(found[-1], gaps=list(found[-1].gaps))
+            _end(lasting, last, to_us)
+            return Outside((*found[:-1], lasting), hiding)
+        return Outside(found, (*hiding, last) if last else hiding)
+
+
 def find_excursions(series: Series, limit: Limit) -> Outside:
     """Return what was, or may have been, outside the limit, ascending in time."""
-    found: list[Excursion] = []
-    hiding: list[Gap] = []
-    current: Excursion | None = None
-    stretch_us = 0
+    finder = ExcursionFinder(limit, series.from_us)
     for index, reading in enumerate(series.readings):
-        gap = series.gaps.get(index)
-        if not limit.outside(reading.value):
-            if current:
-                _end(current, gap, reading.time_us)
-                current.ended, current = True, None
-            elif gap:
-                hiding.append(gap)
-            continue
-        if current is None:
-            current = Excursion(limit, series.edge_us(index - 1), reading.time_us, reading.value)
-            found.append(current)
-            stretch_us = 0
-        elif gap is None:
-            step_us = reading.time_us - current.last_us
-            stretch_us += step_us
-            current.proven_min_us += step_us
-            current.unbroken_us = max(current.unbroken_us, stretch_us)
-        else:
-            stretch_us = 0
-        if gap:
-            current.gaps.append(gap)
-        current.last_us = reading.time_us
-        current.peak = limit.worse(current.peak, reading.value)
-    last = series.gaps.get(len(series.readings))
-    if current:
-        _end(current, last, series.to_us)
-    elif last:
-        hiding.append(last)
-    return Outside(tuple(found), tuple(hiding))
+        finder.take(reading, series.gaps.get(index))
+    return finder.so_far(series.to_us, series.gaps.get(len(series.readings)))
 
 
 def _end(excursion: Excursion, gap: Gap | None, before_us: int) -> None:

@@ -117,20 +117,35 @@ def series_of(
         interval_us: How far two neighbours may be apart; None stands for the trip's begin or end.
     """
     from_us, to_us = span_us
-    inside = tuple(sorted((r for r in readings if from_us <= r.time_us <= to_us), key=_order))
+    inside = tuple(sorted((r for r in readings if from_us <= r.time_us <= to_us), key=reading_order))
     gaps: dict[int, Gap] = {}
     for index in range(len(inside) + 1):
         before = inside[index - 1] if index else None
         after = inside[index] if index < len(inside) else None
-        begin_us = before.time_us if before else from_us
-        end_us = after.time_us if after else to_us
-        missing, new_epoch = _unseen(before, after, sequences)
-        if missing or new_epoch or end_us - begin_us > interval_us(before, after):
-            gaps[index] = Gap(begin_us, end_us, missing, new_epoch)
+        gap = gap_between(before, after, span_us, sequences, interval_us)
+        if gap:
+            gaps[index] = gap
     return Series(inside, from_us, to_us, gaps)
 
 
-def _order(reading: Reading) -> tuple[int, int, int, int, Decimal]:
+def gap_between(
+    before: Reading | None,
+    after: Reading | None,
+    span_us: tuple[int, int],
+    sequences: Sequence[StatementPlace],
+    interval_us: Callable[[Reading | None, Reading | None], int],
+) -> Gap | None:
+    """Return the gap between two neighbours, None where there is none; arguments as of `series_of`."""
+    begin_us = before.time_us if before else span_us[0]
+    end_us = after.time_us if after else span_us[1]
+    missing, new_epoch = _unseen(before, after, sequences)
+    if missing or new_epoch or end_us - begin_us > interval_us(before, after):
+        return Gap(begin_us, end_us, missing, new_epoch)
+    return None
+
+
+def reading_order(reading: Reading) -> tuple[int, int, int, int, Decimal]:
+    """Return what readings are ordered by."""
     sequence = -1 if reading.sequence is None else reading.sequence
     return reading.time_us, reading.logger, reading.epoch, sequence, reading.value
 

@@ -5,7 +5,7 @@ possible stays below, else undetermined. A pure function of readings, their time
 profile; nothing else, no clock and no order of arrival, goes in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -16,7 +16,7 @@ from pipeline.shipping.excursions import Excursion, Outside, find_excursions
 from pipeline.shipping.freeze_thaw import Cycles, count_cycles
 from pipeline.shipping.mean_kinetic import WorstWindow, mean_kinetic_temperature, spans_of, worst_window
 from pipeline.shipping.profile import Limit, MeanKinetic, Profile, Severity
-from pipeline.shipping.series import Gap, Reading, Series, StatementPlace, Trip, series_of
+from pipeline.shipping.series import Gap, Reading, Series, Trip, series_of
 from pipeline.shipping.words import duration, gap_words, hundredths
 
 
@@ -72,14 +72,25 @@ class Judgement:
 def judge(trip: Trip, profile: Profile) -> Judgement:
     """Return the judgement of a trip that has a reading, or a begin and an end."""
     span_us, sequences = trip.span_us(), trip.sequences()
-    known = {
-        quantity: _series(trip.readings.get(quantity, ()), span_us, sequences, quantity, profile)
+    intervals = {
+        quantity: allowed_interval(profile, quantity, span_us[1] - span_us[0])
         for quantity in profile.quantities
     }
+    known = {
+        quantity: series_of(trip.readings.get(quantity, ()), span_us, sequences, interval_us)
+        for quantity, interval_us in intervals.items()
+    }
+    outsides = [find_excursions(known[limit.quantity], limit) for limit in profile.limit]
+    return judge_known(known, outsides, span_us, profile)
+
+
+def judge_known(
+    known: Mapping[str, Series], outsides: Sequence[Outside], span_us: tuple[int, int], profile: Profile
+) -> Judgement:
+    """Return the judgement of what is known: the series of each quantity, and what was outside each limit."""
     findings: list[Finding] = []
     excursions: list[Excursion] = []
-    for limit in profile.limit:
-        outside = find_excursions(known[limit.quantity], limit)
+    for limit, outside in zip(profile.limit, outsides, strict=True):
         excursions += outside.excursions
         findings += _limit_findings(limit, outside)
 
@@ -130,15 +141,12 @@ def _interval_us(span_us: tuple[int, int], profile: Profile) -> int:
     return profile.recording.interval_s(span_us[1] - span_us[0]) * 1_000_000
 
 
-def _series(
-    readings: Sequence[Reading],
-    span_us: tuple[int, int],
-    sequences: Sequence[StatementPlace],
-    quantity: str,
-    profile: Profile,
-) -> Series:
+def allowed_interval(
+    profile: Profile, quantity: str, trip_us: int
+) -> Callable[[Reading | None, Reading | None], int]:
+    """Return how far two neighbours of this quantity may be apart on a trip of this length, in µs."""
     limits = [limit for limit in profile.limit if limit.quantity == quantity]
-    usual_us = _interval_us(span_us, profile)
+    usual_us = profile.recording.interval_s(trip_us) * 1_000_000
     outside_us = (profile.recording.outside_s or 0) * 1_000_000
 
     def outside(reading: Reading | None) -> bool:
@@ -149,7 +157,7 @@ def _series(
             return min(usual_us, outside_us)
         return usual_us
 
-    return series_of(readings, span_us, sequences, interval_us)
+    return interval_us
 
 
 def _limit_findings(limit: Limit, outside: Outside) -> list[Finding]:
