@@ -113,6 +113,8 @@ def test_what_nobody_asked_for_is_refused() -> None:
     theirs = next(frame for frame in plain if frame[0] == KEY)
     frames = take_apart(DATA)
     assert refusal(put_together([frames[0], theirs, *frames[1:]])) is Reason.EVIDENCE_QUERY
+    ours = next(frame for frame in frames if frame[0] == KEY)
+    assert refusal(put_together([plain[0], ours, *plain[1:]])) is Reason.EVIDENCE_QUERY
     keys_of_both = Query(shipments=frozenset({OTHER}), devices=frozenset({SHIPPER, CARRIER}))
     assert parse_query(query_fields(QUERY)) == QUERY
     with pytest.raises(VerificationError):
