@@ -3,7 +3,7 @@
 A hypothesis is a node, a step in which a constant injection begins, and how many steps it lasts. What it
 would have caused in every sample is linear in its rate and comes from `transport.trace_back`. Graded
 samples err by an additive part and by a factor: on the scale asinh(f·y/s)/f both are one unit wide, and a
-Student-t bears what no model explains. Errors of one sensor last for half an hour, so that samples taken
+Student-t bears what no model explains. Errors of one sensor last for an hour, so that samples taken
 more often count for less. The rate is integrated out, its prior even over ln rate; flows that are not
 known are averaged over, one likelihood for each of their draws.
 """
@@ -23,7 +23,8 @@ PROPORTIONAL = (
     0.25  # What a modelled concentration errs by beside an exact one, log sd: mixing, pipes' true widths
 )
 TAIL = 4.0
-MEMORY_S = 1800.0
+MEMORY_S = 3600.0  # The hour in which demands go their own way
+SMEARED = 0.02  # Of the highest reading at a sensor: what mixing brings early or late, and no model tells
 DETECTABLE = 0.01  # A grab sample is positive where at least this part of it passed the source meanwhile.
 RATE_SPAN_LN = math.log(1e6)  # Of the rate's prior
 _RATE_LN = np.array([-1.2, -0.7, -0.35, 0.0, 0.35, 0.7, 1.2])  # Around the rate that fits best
@@ -69,7 +70,7 @@ def lengths_of(steps: int) -> Integers:
 
 def fit_graded(response: Singles, samples: Graded) -> Fit:
     """Score every hypothesis by graded samples; `response` as `trace_back` gives it: (n, m, steps)."""
-    noise = samples.noise_mg_m3
+    noise = _floor(samples)
     seen = np.arcsinh(PROPORTIONAL * samples.value_mg_m3 / noise) / PROPORTIONAL
     weight = _weights(samples.node, samples.time_s)
     lengths = lengths_of(response.shape[2])
@@ -94,6 +95,15 @@ def predict(response: Singles, node: int, start: int, length: int) -> Floats:
     """Return what a hypothesis gives in every sample, for 1 mg/s, or the part that passed it: (m,)."""
     found: Floats = response[node, :, start : start + length].sum(axis=1, dtype=np.float64)
     return found
+
+
+def _floor(samples: Graded) -> Floats:
+    """Return below what a sample tells nothing: its noise, and what is smeared from the sensor's highest."""
+    noise = samples.noise_mg_m3.copy()
+    for one in np.unique(samples.node):
+        mine = samples.node == one
+        noise[mine] = np.hypot(noise[mine], SMEARED * samples.value_mg_m3[mine].max())
+    return noise
 
 
 def _weights(node: Integers, time_s: Floats) -> Floats:

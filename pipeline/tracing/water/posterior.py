@@ -73,8 +73,7 @@ def combine(
     total = weight.sum(axis=(1, 2)).mean()
     nothing = np.mean([np.exp(min(draw.nothing - most, 700.0)) for draw in draws])
     weight /= weight.sum()
-    rate = np.stack([draw.rate_mg_s for draw in draws]).mean(axis=0)
-    spread = np.stack([draw.rate_sd_ln for draw in draws]).mean(axis=0)
+    rate, spread = _rates(draws, logs)
     flat = np.argsort(weight, axis=None)[::-1][:HYPOTHESES]
     at = np.unravel_index(flat, weight.shape)
     p = weight[at]
@@ -104,6 +103,16 @@ def credible_set(probability: Floats, mass: float) -> NDArray[np.int64]:
     needed = int(np.searchsorted(np.cumsum(probability[order]), mass)) + 1
     last = probability[order[min(needed, len(order)) - 1]]
     return np.flatnonzero(probability >= last * (1 - 1e-6)).astype(np.int64)
+
+
+def _rates(draws: Sequence[Fit], logs: Floats) -> tuple[Floats, Floats]:
+    """Return each hypothesis's rate and its spread, draws weighted by what they make of the samples."""
+    share = np.exp(logs - np.maximum(logs.max(axis=0), -1e300))
+    share /= np.maximum(share.sum(axis=0), 1e-300)
+    ln = np.log(np.maximum(np.stack([draw.rate_mg_s for draw in draws]), 1e-30))
+    mean = (share * ln).sum(axis=0)
+    within = (share * np.stack([draw.rate_sd_ln for draw in draws]) ** 2).sum(axis=0)
+    return np.exp(mean), np.sqrt(within + (share * (ln - mean) ** 2).sum(axis=0))
 
 
 def _joint(fits: Sequence[Fit]) -> Fit:
