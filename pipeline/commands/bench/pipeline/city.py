@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack
 from pipeline.folder import AUTHORITY, CityFolder, open_city
 from pipeline.log.block import decode_body
+from pipeline.log.manifest import decode_manifest
 from pipeline.log.tiles import block_path
 from pipeline.wire.errors import UnavailableError
 from pipeline.wire.keys import SeedSigner
@@ -47,6 +49,17 @@ class BenchCity:
             height += 1
         return enrolled
 
+    def outcomes(self) -> "Counter[str]":
+        """Return how many messages the published log accepted, dropped as duplicates, refused by reason."""
+        found: Counter[str] = Counter()
+        for path in (self.folder.log / "block").rglob("*"):
+            if path.is_file():
+                manifest = decode_manifest(decode_body(path.read_bytes())[0])
+                if manifest.shard:
+                    found.update(accepted=manifest.accepted, duplicates=manifest.duplicates)
+                found.update(manifest.refused)
+        return found
+
     def archive_bytes(self) -> int:
         """Return what the published log takes on disk."""
         return sum(path.stat().st_size for path in self.folder.log.rglob("*") if path.is_file())
@@ -60,10 +73,10 @@ def run_city(stack: Stack, influx: InfluxMeter) -> Generator[BenchCity]:
     with TemporaryDirectory(prefix="cityproof-bench-") as folder:
         city, keys = open_city(Path(folder) / "city")
         config = _write_settings(Path(folder), city, stack, prefix)
-        services = {name: _start(name, config) for name in SERVICES}
+        services = {name: _start(name, config, Path(folder) / f"{name}.log") for name in SERVICES}
         try:
-            for process in services.values():
-                _await_start(process)
+            for name, process in services.items():
+                _await_start(name, process, Path(folder) / f"{name}.log")
             pids = {name: process.pid for name, process in services.items()}
             yield BenchCity(city, AUTHORITY, keys.authority, pids, prefix, bucket_id)
         finally:
@@ -88,16 +101,18 @@ def _write_settings(folder: Path, city: CityFolder, stack: Stack, prefix: str) -
     return path
 
 
-def _start(name: str, config: Path) -> "subprocess.Popen[bytes]":
+def _start(name: str, config: Path, journal: Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "pipeline.cli", "run", name, "--config", str(config)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ)
+    with journal.open("wb") as file:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, env=os.environ)
 
 
-def _await_start(process: "subprocess.Popen[bytes]") -> None:
+def _await_start(name: str, process: "subprocess.Popen[bytes]", journal: Path) -> None:
     """Wait for the line that a service prints once it runs."""
     assert process.stdout is not None, "it is a pipe"
     if not process.stdout.readline():
-        raise UnavailableError("the bench's city", f"a service ended with {process.wait()}")
+        code, told = process.wait(), journal.read_text(errors="replace")[-500:]
+        raise UnavailableError("the bench's city", f"{name} ended with {code}: {told}")
 
 
 def await_true(what: str, condition: Callable[[], bool]) -> None:

@@ -43,6 +43,7 @@ class Measured:
     p50_s: float
     p99_s: float
     bytes_per_record: Mapping[str, float]
+    outcomes: Mapping[str, int]
 
 
 async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds: float) -> Measured:
@@ -74,7 +75,7 @@ async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds:
             count = min(int(half_per_s * seconds), len(left))
             log = city.folder.log
             latencies = await measure_latency(sender, left[:count], stored, log, half_per_s, devices)
-        kept = bytes_of(stack, influx, city)
+        kept, outcomes = bytes_of(stack, influx, city), city.outcomes()
         records = sender.sent * RECORDS
     await Sender.forget(stack.mosquitto, BRIDGE)
     return Measured(
@@ -84,6 +85,7 @@ async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds:
         latencies[len(latencies) // 2],
         latencies[len(latencies) * 99 // 100],
         {name: size / records for name, size in kept.items()},
+        outcomes,
     )
 
 
@@ -170,6 +172,7 @@ def show(city: Measured, telegraf: Sequence[Throughput], figures: Mapping[str, f
     print_processes(found)
     for name, size in city.bytes_per_record.items():
         print(f"{name:<16}{size:8.1f} bytes a record")
+    print(", ".join(f"{count:,} {name}" for name, count in city.outcomes.items()))
     for other in telegraf:
         print(f"Telegraf: {other.records_per_s:,.0f} records/s over {other.seconds:.0f} s")
         print_processes(other)
