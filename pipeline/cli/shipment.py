@@ -381,3 +381,92 @@ def shipment_show(
     raise typer.Exit(
         show(_source(directory, url, policy, authorities, auditor_token_file), name, as_json=as_json)
     )
+
+
+@shipment_app.command(
+    "report", epilog="Example: cityproof shipment report urn:example:s1 --language zh --out reports"
+)
+def shipment_report(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="The folder for HTML, PDF and evidence.")] = Path("reports"),
+    language: Annotated[list[str] | None, typer.Option(help="en or zh; default: both.")] = None,
+    pdf: Annotated[bool, typer.Option(help="Print it, too; needs cityproof[report].")] = True,
+    evidence_url: Annotated[str, typer.Option(help="Where the evidence will be; exports name it.")] = "",
+    profile: Annotated[
+        str | None, typer.Option(help="The limits' .toml file, where the log has only its hash.")
+    ] = None,
+    directory: Folder = LATEST,
+    url: Url = None,
+    policy: Policy = None,
+    authorities: Authorities = None,
+    auditor_token_file: AuditorToken = None,
+) -> None:
+    """Report on a shipment, on one page: HTML and PDF. Exit 0: in limits; 1: breach; 3: undetermined."""
+    from pipeline.commands.shipment_report import languages_of, run
+
+    source = _source(directory, url, policy, authorities, auditor_token_file)
+    raise typer.Exit(run(source, name, profile, out, languages_of(language), evidence_url, pdf=pdf))
+
+
+@shipment_app.command(
+    "export", epilog="Example: cityproof shipment export urn:example:s1 --epcis s1.json --csv s1.csv"
+)
+def shipment_export(
+    name: Name,
+    epcis: Annotated[Path | None, typer.Option(help="Write EPCIS 2.0 (JSON-LD).")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write every reading of the trip.")] = None,
+    evidence: Annotated[Path | None, typer.Option(help="Write the evidence that both rest on.")] = None,
+    evidence_url: Annotated[str, typer.Option(help="Where the evidence will be; default: its hash.")] = "",
+    profile: Annotated[
+        str | None, typer.Option(help="The limits' .toml file, where the log has only its hash.")
+    ] = None,
+    directory: Folder = LATEST,
+    url: Url = None,
+    policy: Policy = None,
+    authorities: Authorities = None,
+    auditor_token_file: AuditorToken = None,
+) -> None:
+    """Write a shipment for other programs. Exit 0: in limits; 1: breach; 3: undetermined."""
+    from pipeline.commands.shipment_export import run
+
+    source = _source(directory, url, policy, authorities, auditor_token_file)
+    raise typer.Exit(run(source, name, profile, epcis, csv, evidence, evidence_url))
+
+
+@shipment_app.command(
+    "import", epilog="Example: cityproof shipment import partner.json --key carrier.key --dir demo/latest"
+)
+def shipment_import(
+    document: Annotated[Path, typer.Argument(help="An EPCIS 2.0 document in JSON-LD.")],
+    key: Key,
+    directory: Folder = LATEST,
+    broker: Broker = BROKER,
+    policy: Policy = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a partner's EPCIS events into the log. Exit 0: all are in it; 1: refused; 3: some wait."""
+    from pipeline.commands.shipment_import import run
+
+    source = _source(directory, None, policy, None, None)
+    raise typer.Exit(run(document, key, source, broker, as_json=as_json))
+
+
+@shipment_app.command(
+    "scan",
+    epilog="Examples: cityproof shipment scan '(01)09506000134352(21)21-0001' --dir demo/latest; "
+    "cityproof shipment scan 'CPV1:…' --authorities authorities.txt",
+)
+def shipment_scan(
+    code: Annotated[str, typer.Argument(help="A verdict's code or a file with it, a Digital Link, a GTIN.")],
+    directory: Folder = LATEST,
+    url: Url = None,
+    policy: Policy = None,
+    authorities: Authorities = None,
+    auditor_token_file: AuditorToken = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a code says: a verdict, offline; a product's history. Exit 1: breach, invalid, suspicious."""
+    from pipeline.commands.shipment_scan import run
+
+    source = _source(directory, url, policy, authorities, auditor_token_file)
+    raise typer.Exit(run(code, source, as_json=as_json))

@@ -21,11 +21,18 @@ from pipeline.log.policy import Policy
 from pipeline.log.receipt import check_receipt, parse_receipt
 from pipeline.ports import ChainState, Delivery
 from pipeline.wire.broker import parse_broker_url
+from pipeline.wire.epcis_event import EpcisEvent, encode_epcis_event
 from pipeline.wire.errors import UnavailableError, VerificationError
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.messages import decode_receipts, decode_refusal
 from pipeline.wire.shipment import ShipmentStatement, encode_shipment
-from pipeline.wire.statement import CONTENT_SHIPMENT, Statement, parse_statement, sign_statement
+from pipeline.wire.statement import (
+    CONTENT_EPCIS,
+    CONTENT_SHIPMENT,
+    Statement,
+    parse_statement,
+    sign_statement,
+)
 from pipeline.wire.topics import broker_user, parse_topic, receipts_topic, refusals_topic, statements_topic
 
 RESEND_S = 5.0
@@ -52,18 +59,26 @@ class ShipmentDesk:
 
     async def sign(self, name: str, stated: Sequence[ShipmentStatement]) -> list[bytes]:
         """Sign what is stated about a shipment and keep it, before the first byte is sent."""
+        return await self._keep([(name, CONTENT_SHIPMENT, encode_shipment(one)) for one in stated])
+
+    async def sign_events(self, events: Sequence[EpcisEvent]) -> list[bytes]:
+        """Sign EPCIS events and keep them."""
+        return await self._keep([(one.uri, CONTENT_EPCIS, encode_epcis_event(one)) for one in events])
+
+    async def _keep(self, stated: Sequence[tuple[str, str, bytes]]) -> list[bytes]:
+        """Sign (subject, content type, payload) one after the other, and keep the statements."""
         chain = await self._outbox.chain() or ChainState(int(time.time()), 0, NO_STATEMENT)
         raws: list[bytes] = []
-        for one in stated:
+        for subject, content_type, payload in stated:
             raw = sign_statement(
                 self._signer,
                 issuer=self.issuer,
-                subject=name,
-                content_type=CONTENT_SHIPMENT,
+                subject=subject,
+                content_type=content_type,
                 epoch=chain.epoch,
                 sequence=chain.sequence,
                 previous=chain.previous,
-                payload=encode_shipment(one),
+                payload=payload,
             )
             raws.append(raw)
             chain = ChainState(chain.epoch, chain.sequence + 1, hash_leaf(raw))

@@ -347,7 +347,11 @@ class _Query(_Head):
 
 
 class _Document(BaseModel):
-    document: Annotated[_Capture | _Query, Field(discriminator="type")]
+    checked: Annotated[_Capture | _Query, Field(discriminator="type")]
+
+
+class _Single(BaseModel):
+    checked: AnyEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,18 +372,23 @@ def read_document(content: bytes) -> list[PartnerEvent]:
     if len(content) > DOCUMENT_SIZE_MAX:
         raise VerificationError(Reason.OVERSIZE, f"{len(content)} bytes, at most {DOCUMENT_SIZE_MAX}")
     document = _parse_json(content)
-    try:
-        _Document(document=document)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"][2:])
-        problem = f"{place or 'the document'}: {first['msg'].removeprefix('Value error, ')}"
-        raise VerificationError(Reason.EPCIS_SHAPE, problem) from None
+    _check(_Document, document)
     body = document["epcisBody"]
     if document["type"] == "EPCISQueryDocument":
         body = body["queryResults"]["resultsBody"]
     declared = declared_namespaces(document["@context"])
     return [_event(fields, declared) for fields in body["eventList"]]
+
+
+def read_event(content: bytes, namespaces: Mapping[str, str]) -> PartnerEvent:
+    """Return one event, apart from its document.
+
+    Raises:
+        VerificationError: EPCIS_SHAPE.
+    """
+    fields = _parse_json(content)
+    _check(_Single, fields)
+    return _event(fields, namespaces)
 
 
 def declared_namespaces(context: object) -> dict[str, str]:
@@ -394,6 +403,16 @@ def declared_namespaces(context: object) -> dict[str, str]:
 def _event(fields: Mapping[str, Any], declared: Mapping[str, str]) -> PartnerEvent:
     own = {**declared, **declared_namespaces(fields.get("@context"))}
     return PartnerEvent(fields, own, event_hash(fields, {**cbv.NAMESPACES, **own}))
+
+
+def _check(form: type[_Document | _Single], content: object) -> None:
+    try:
+        form.model_validate({"checked": content})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"][2:])
+        problem = f"{place or 'the whole'}: {first['msg'].removeprefix('Value error, ')}"
+        raise VerificationError(Reason.EPCIS_SHAPE, problem) from None
 
 
 def _parse_json(content: bytes) -> Any:
