@@ -138,6 +138,60 @@ def test_a_device_that_said_nothing_in_the_span_shows_that() -> None:
     assert statements == []
 
 
+def test_a_statement_that_begins_where_the_span_ends_is_behind_it() -> None:
+    """It closes the bracket."""
+    span = Span(FIRST_US + 2 * MINUTE_US + MINUTE_US // 2, FIRST_US + 3 * MINUTE_US)
+    statements, verified = judge(collect(EXAMPLE.log, Query(devices=frozenset({DEVICE.issuer}), span=span)))
+    assert sequences(statements, DEVICE) == [2, 3]
+    assert verified.signers[0].complete
+
+
+def test_a_device_that_measured_something_else_all_along_shows_nothing() -> None:
+    """Neither in the span nor on either side of it is there anything of what was asked for."""
+    query = Query(devices=frozenset({DEVICE.issuer}), quantities=frozenset({"o3"}))
+    statements, verified = judge(collect(EXAMPLE.log, query))
+    assert statements == []
+    assert [(signer.issuer, signer.statements) for signer in verified.signers] == [(DEVICE.issuer, 0)]
+
+
+def test_a_log_of_several_bundles() -> None:
+    """Entries are numbered through; a block without statements is not read; progress is told by bundle."""
+    log, device = ForgedLog(), device_in(1)
+    log.enrol(enrol(device, 0))
+    log.add(1, [], refused={"oversize": 1}, offset_last=0)
+    del log.files["block/1/000"]
+    for _ in range(600):
+        log.add(1, [device.read()])
+    log.publish()
+    told: list[tuple[int, int]] = []
+    parts: list[bytes] = []
+    collector = Collector(log.files.get, POLICY)
+    collector.collect(of_device(device, 500, 502), parts.append, lambda done, size: told.append((done, size)))
+    statements, _ = judge(b"".join(parts))
+    assert [(proven.entry, proven.statement.sequence) for proven in statements] == [
+        (sequence + 3, sequence) for sequence in (499, 500, 501, 502)
+    ]
+    assert told == [(done + passed, 1206) for passed in (0, 603) for done in (256, 512, 603)]
+
+
+def test_progress_of_equivocations_is_told() -> None:
+    """One pass where there is none; two where there are."""
+    log, device = ForgedLog(), device_in(1)
+    log.enrol(enrol(device, 0))
+    log.add(1, [device.read()])
+    for size in (3, 4):
+        log.publish()
+        told: list[tuple[int, int]] = []
+
+        def tell(done: int, of: int, told: list[tuple[int, int]] = told) -> None:
+            told.append((done, of))
+
+        found = Collector(log.files.get, POLICY).find_equivocations(Query(), tell)
+        assert len(list(found)) == size - 3
+        assert told == [(size, 2 * size), (2 * size, 2 * size)][: size - 2]
+        log.add(1, [device.read(sequence=0, records=2)], equivocations=(1,))
+
+
 @pytest.mark.parametrize(
     ("first", "end", "held", "opening", "closing"),
     [
@@ -234,6 +288,11 @@ def test_runs_against_a_set(seed: int) -> None:
         sequence = chance.randrange(100)
         held.add(sequence)
         runs.add(sequence)
+        assert runs.runs == [
+            [n, next(end for end in range(n, 101) if end + 1 not in held)]
+            for n in sorted(held)
+            if n - 1 not in held
+        ]
         for asked in range(-1, 102):
             assert runs.before(asked) == max((n for n in held if n < asked), default=None)
             assert runs.behind(asked) == min((n for n in held if n > asked), default=None)

@@ -70,9 +70,10 @@ def test_all_that_was_stated_about_a_shipment_is_there() -> None:
     assert verified.signers == (), "of who states about shipments, others are elsewhere"
 
 
-def test_readings_beside_are_of_named_devices() -> None:
-    """Of each its completeness; the statements about the shipment are the same."""
-    device = CITY.devices[0]
+@pytest.mark.parametrize("nth", [0, 1])
+def test_readings_beside_are_of_named_devices(nth: int) -> None:
+    """Of each its completeness; the statements about the shipment are the same, also from another shard."""
+    device = CITY.devices[nth]
     query = Query(devices=frozenset({device.issuer}), shipments=frozenset({ONE, OTHER}))
     statements, verified = judge(collect(CITY.log, query))
     stated = [p.statement for p in statements if p.statement.content_type == CONTENT_SHIPMENT]

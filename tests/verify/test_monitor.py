@@ -15,7 +15,7 @@ from pipeline.log.manifest import Manifest
 from pipeline.log.merkle import check_consistency
 from pipeline.log.note import NoteSigner, encode_vkey, parse_note
 from pipeline.log.policy import parse_policy
-from pipeline.verify.monitor import STATE_PATH, Monitor, Patience
+from pipeline.verify.monitor import STATE_PATH, Monitor, Patience, update_path
 from pipeline.wire.errors import InputError, MissingError, UnavailableError, VerificationError
 from pipeline.wire.keys import SeedSigner
 from pipeline.wire.senml import Record, encode_pack
@@ -548,6 +548,15 @@ def test_a_missing_tile_is_waited_for(log: Log) -> None:
     assert watcher.look() == [("over", "file_missing", path)]
 
 
+def test_the_very_first_body_is_waited_for_as_well(log: Log) -> None:
+    """Though nothing was read before it."""
+    watcher = Watcher(log)
+    body = watcher.line.files.pop("block/0/000")
+    assert watcher.look() == [("warning", "file_missing", "block/0/000")]
+    watcher.line.files["block/0/000"] = body
+    assert watcher.look(NOW_S + 29) == [("over", "file_missing", "block/0/000")]
+
+
 @pytest.mark.parametrize("first", [None, b"", b"garbled"])
 def test_a_body_is_asked_for_twice_before_it_is_wrong(log: Log, first: bytes | None) -> None:
     """What comes right at the second time was a matter of the line."""
@@ -622,13 +631,14 @@ def test_what_is_no_reading_has_no_clock(log: Log) -> None:
     """Neither a pack that does not decode, nor what is no statement at all."""
     device = log.devices[0]
     old = encode_pack(device.issuer, [Record("no2", "ug/m3", 1.0, 1e9)])
+    good, bad = device.read(), device.read(payload=b"\x80")
     other = device.read(payload=old, content_type="application/vnd.cityproof.handover+cbor")
-    log.add(1, [device.read(payload=b"\x80"), b"no statement", other, device.read()])
+    log.add(1, [good, bad, b"no statement", other])
     log.publish(time_s=NOW_S)
     assert Watcher(log, Patience(skew_s=300)).look() == [
-        ("alarm", "pack_shape", "block/1/001 leaf 1"),
-        ("alarm", "cbor_truncated", "block/1/001 leaf 2"),
-        ("alarm", "statement_content_type", "block/1/001 leaf 3"),
+        ("alarm", "pack_shape", "block/1/001 leaf 2"),
+        ("alarm", "cbor_truncated", "block/1/001 leaf 3"),
+        ("alarm", "statement_content_type", "block/1/001 leaf 4"),
     ]
 
 
@@ -639,6 +649,7 @@ def test_files_are_kept_under_names_that_the_next_version_knows(log: Log) -> Non
     watcher = Watcher(log)
     watcher.look()
     assert list(watcher.kept) == ["registry/000000", "registry/000001", "state"]
+    assert update_path(12) == "registry/000012"
     assert cbor2.loads(watcher.kept["state"])[0] == [1, True]
     watcher.line.files = forked(log, 0).files
     watcher.look()
