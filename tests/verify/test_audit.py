@@ -259,6 +259,27 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [finding.place for finding in growing.audit(0).run()] == list(growing.signed[1])[:3]
 
 
+def test_what_was_there_once_needs_no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the ref that is known to have been written, what is not there was taken away."""
+    monkeypatch.setattr(audit_module, "WAITING_MAX", 0)
+    growing = Growing(2)
+    growing.store |= growing.signed[1]
+    last = max(value.ref for value in growing.signed[2].values())
+    assert [finding.place for finding in growing.audit(last).run()] == list(growing.signed[2])
+
+
+def test_what_is_written_late_is_counted() -> None:
+    """As if it had been there at the first look."""
+    growing = Growing(2)
+
+    def write() -> None:
+        growing.store |= growing.signed[1] | growing.signed[2]
+
+    audit = growing.audit(0, lambda: None, write)
+    assert list(audit.run()) == []
+    assert audit.matched == 8
+
+
 # Through the store
 
 
