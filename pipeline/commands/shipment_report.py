@@ -71,7 +71,7 @@ def languages_of(given: Sequence[str] | None) -> list[Language]:
     Raises:
         InputError: There is no such language.
     """
-    found = [language for language in LANGUAGES if given is None or language in given]
+    found: list[Language] = [language for language in LANGUAGES if given is None or language in given]
     if given is not None and len(found) != len(set(given)):
         raise InputError("--language", f"no language {', '.join(given)}", "Choose en or zh.")
     return found

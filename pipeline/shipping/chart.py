@@ -46,7 +46,7 @@ def chart(account: Account, language: Language) -> str:
 class _Chart:
     def __init__(self, account: Account, language: Language) -> None:
         self._account = account
-        self._language = language
+        self._language: Language = language
         self._from_us, to_us = account.judgement.from_us, account.judgement.to_us
         self._length_us = max(to_us - self._from_us, 1)
 

@@ -106,7 +106,7 @@ def link_of(account: Account) -> str:
 class _Writer:
     def __init__(self, account: Account, language: Language) -> None:
         self._account = account
-        self._language = language
+        self._language: Language = language
 
     def report(self) -> Report:
         account, verdict = self._account, self._account.judgement.verdict
