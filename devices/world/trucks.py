@@ -85,6 +85,11 @@ class Trucks:
         )
         self._out: dict[int, Excursion] = {}
 
+    @property
+    def air_cel(self) -> list[float]:
+        """The temperature of the air in every box."""
+        return [float(value) for value in self._boxes.air_cel]
+
     def advance(
         self, time_s: float, *, ambient_cel: float, ambient_humidity: float, sun: float
     ) -> Iterator[tuple[str, dict[str, float]]]:

@@ -89,3 +89,30 @@ def bench_pipeline(
     from pipeline.commands.bench.pipeline.run import run
 
     raise typer.Exit(uvloop.run(run(devices, seconds, compare=compare is not None, as_json=as_json)))
+
+
+@bench_app.command("fleet", epilog="Example: cityproof bench fleet --trucks 200 --hours 72 --json")
+def bench_fleet(
+    trucks: Annotated[int, typer.Option(min=20, max=999, help="How many trucks.")] = 200,
+    hours: Annotated[float, typer.Option(min=6, help="For how long.")] = 72.0,
+    seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Judge simulated trucks beside the truth. Exit 0: all found, nothing false, no dead logger in limits."""
+    need("numpy", "demo")
+    from pipeline.commands.bench.fleet import run
+
+    raise typer.Exit(run(trucks, hours, seed, as_json=as_json))
+
+
+@bench_app.command("hostile", epilog="Example: cityproof bench hostile --messages 100000 --json")
+def bench_hostile(
+    messages: Annotated[int, typer.Option(min=200, help="Of each class, and as many good ones.")] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """Mix bad messages of every class with good ones. Exit 0: all stored, all kept, at 0.4 of the rate."""
+    import uvloop
+
+    from pipeline.commands.bench.pipeline.hostile import run
+
+    raise typer.Exit(uvloop.run(run(messages, as_json=as_json)))

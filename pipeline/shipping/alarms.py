@@ -1,8 +1,9 @@
 """Alarms: a limit is about to be reached, is reached, is over. What begins and ends them are readings alone.
 
 An alarm begins when what is proven reaches the limit, and ends with a reading inside: that a sensor fell
-silent ends nothing. A warning comes before, when the trend of the last readings, a straight line through
-them, leads across the boundary and the time allowed beyond it is used up within the horizon.
+silent ends nothing. A warning comes before: when values are nearer to the boundary than they were for hours,
+the straight line through the last of them leads across it, and the time allowed beyond it would be used up
+within the horizon. A compressor that switches on and off moves all the time, but not out of its range.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
+from typing import NamedTuple
 
 from pipeline.shipping.excursions import Excursion, ExcursionFinder
 from pipeline.shipping.live import LiveTrip
@@ -20,6 +22,9 @@ HORIZON_S = 1800  # A warning comes no earlier than this before the limit would 
 TREND_S = 900  # and rests on the readings of this time, which span at least
 TREND_SPAN_S = 600  # this much, and are at least
 TREND_READINGS = 5  # so many.
+USUAL_S = 4 * 3600  # What is usual is what was read in this time before those,
+USUAL_LEAST_S = 3600  # if it is this much at least; and what is not lies nearer to the boundary by
+UNUSUAL = 0.25  # this part of the way that was left.
 
 
 class Phase(StrEnum):
@@ -65,6 +70,26 @@ class Alarm:
         return "alarm_" + sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
+class Trend(NamedTuple):
+    """The least-squares line through the last readings: slope a second, and value at the last one, `last`."""
+
+    last: Reading
+    first_us: int
+    slope: float
+    now: float
+
+    def leads_outside(self, limit: Limit) -> bool:
+        """Tell whether the line moves towards what is beyond the boundary."""
+        return self.slope > 0 if limit.when in (">", ">=") else self.slope < 0
+
+    def crossing_us(self, limit: Limit) -> int | None:
+        """Return when the line crosses the boundary; None where it does not."""
+        if not self.leads_outside(limit):
+            return None
+        # From the line, not from the last reading: one reading is noise.
+        return self.last.time_us + max(0, int((float(limit.value) - self.now) / self.slope * 1e6))
+
+
 @dataclass(slots=True)
 class _LimitState:
     """What was told of a limit: a warning, or that its alarm began, and since when."""
@@ -96,36 +121,36 @@ class AlarmWatch:
 
     def _step(self, quantities: set[str], holder: str | None) -> list[Alarm]:
         found: list[Alarm] = []
+        trends = {quantity: trend_of(self.trip, quantity) for quantity in quantities}
         for index, (limit, state) in enumerate(zip(self.trip.profile.limit, self._states, strict=True)):
-            if limit.quantity in quantities:
-                recent = self.trip.latest(limit.quantity, self.trip.to_us - TREND_S * 1_000_000)
-                told = self._tell(state, self.trip.finder(index), recent) if recent else None
-                if told is not None:
-                    found.append(self._alarm(limit, recent[-1], holder, *told))
+            trend = trends.get(limit.quantity)
+            told = self._tell(state, self.trip.finder(index), trend) if trend else None
+            if trend is not None and told is not None:
+                found.append(self._alarm(limit, trend.last, holder, *told))
         return found
 
     def _tell(
-        self, state: _LimitState, finder: ExcursionFinder, recent: Sequence[Reading]
+        self, state: _LimitState, finder: ExcursionFinder, trend: Trend
     ) -> tuple[Phase, int, int | None] | None:
         """Return what is new about a limit: its phase, since when, and when it would be reached."""
-        latest, last = finder.latest, recent[-1]
+        latest, limit = finder.latest, finder.limit
         lasting = latest if latest is not None and not latest.ended else None
         if state.begun_us is not None:
             if lasting is not None:
                 return None
             begun_us, state.begun_us, state.warned = state.begun_us, None, False
             return Phase.ENDED, begun_us, None
-        if lasting is not None and is_reached(finder.limit, lasting, finder.proven_us):
+        if lasting is not None and is_reached(limit, lasting, finder.proven_us):
             state.begun_us = lasting.first_us
             return Phase.BEGUN, lasting.first_us, None
-        reached_us = foresee(finder.limit, recent, lasting, finder.proven_us)
-        if reached_us is None:
-            state.warned &= lasting is not None or _leads_outside(finder.limit, recent)
-            return None
         if state.warned:
+            state.warned = lasting is not None or trend.leads_outside(limit)
+            return None
+        reached_us = foresee(limit, trend, lasting, finder.proven_us)
+        if reached_us is None or (lasting is None and is_usual(self.trip, limit, trend)):
             return None
         state.warned = True
-        return Phase.WARNING, lasting.first_us if lasting else last.time_us, reached_us
+        return Phase.WARNING, lasting.first_us if lasting else trend.last.time_us, reached_us
 
     def _alarm(
         self,
@@ -163,58 +188,60 @@ def is_reached(limit: Limit, lasting: Excursion, proven_us: int) -> bool:
     return single or (limit.cumulative_s is not None and proven_us >= limit.cumulative_s * 1_000_000)
 
 
-def foresee(limit: Limit, recent: Sequence[Reading], lasting: Excursion | None, proven_us: int) -> int | None:
+def foresee(limit: Limit, trend: Trend, lasting: Excursion | None, proven_us: int) -> int | None:
     """Return when the limit will be reached by the trend, None where that is not within the horizon.
 
     Args:
         limit: The limit.
-        recent: The readings of the last time, ascending.
+        trend: That of its quantity.
         lasting: The excursion that lasts, if one does.
         proven_us: How long all excursions lasted together, proven.
     """
-    last = recent[-1]
-    left = [
-        seconds * 1_000_000 - used
-        for seconds, used in (
-            (limit.single_s, lasting.unbroken_us if lasting else 0),
-            (limit.cumulative_s, proven_us),
-        )
-        if seconds is not None
-    ]
-    crossing_us = last.time_us if lasting else _crossing_us(limit, recent)
+    now_us = trend.last.time_us
+    crossing_us = now_us if lasting else trend.crossing_us(limit)
     if crossing_us is None:
         return None
-    reached_us = crossing_us + max(0, min(left))
-    return reached_us if reached_us - last.time_us <= HORIZON_S * 1_000_000 else None
+    single_us = None if limit.single_s is None else limit.single_s * 1_000_000
+    together_us = None if limit.cumulative_s is None else limit.cumulative_s * 1_000_000
+    left_us = [
+        allowed_us - used_us
+        for allowed_us, used_us in (
+            (single_us, lasting.unbroken_us if lasting else 0),
+            (together_us, proven_us),
+        )
+        if allowed_us is not None
+    ]
+    reached_us = crossing_us + max(0, min(left_us))
+    return reached_us if reached_us - now_us <= HORIZON_S * 1_000_000 else None
 
 
-def _crossing_us(limit: Limit, recent: Sequence[Reading]) -> int | None:
-    """Return when a straight line through the readings crosses the boundary; None where it does not."""
-    line = _line(recent)
-    if line is None or not _leads_outside(limit, recent):
+def is_usual(trip: LiveTrip, limit: Limit, trend: Trend) -> bool:
+    """Tell whether values were about as near to the boundary before, or too little is known to say."""
+    until_us = trend.first_us
+    before = [
+        reading
+        for reading in trip.latest(limit.quantity, until_us - USUAL_S * 1_000_000)
+        if reading.time_us < until_us
+    ]
+    if not before or until_us - before[0].time_us < USUAL_LEAST_S * 1_000_000:
+        return True
+    values = [reading.value for reading in before]
+    boundary = float(limit.value)
+    nearest = float(max(values) if limit.when in (">", ">=") else min(values))
+    return abs(boundary - trend.now) >= abs(boundary - nearest) * (1 - UNUSUAL)
+
+
+def trend_of(trip: LiveTrip, quantity: str) -> Trend | None:
+    """Return the trend of a quantity up to its last reading; None where there is none."""
+    recent = trip.latest(quantity, trip.to_us - TREND_S * 1_000_000)
+    if not recent:
         return None
-    slope, now = line
-    last = recent[-1]
-    # From the line, not from the last reading: one reading is noise.
-    ahead_s = (float(limit.value) - now) / slope
-    return last.time_us + max(0, int(ahead_s * 1e6))
-
-
-def _leads_outside(limit: Limit, recent: Sequence[Reading]) -> bool:
-    line = _line(recent)
-    if line is None:
-        return False
-    return line[0] > 0 if limit.when in (">", ">=") else line[0] < 0
-
-
-def _line(recent: Sequence[Reading]) -> tuple[float, float] | None:
-    """Return slope (a second) and value at the last reading of the least-squares line; None for too few."""
     first, last = recent[0], recent[-1]
     if len(recent) < TREND_READINGS or last.time_us - first.time_us < TREND_SPAN_S * 1_000_000:
-        return None
+        return Trend(last, first.time_us, 0.0, float(last.value))
     times = [(reading.time_us - last.time_us) / 1e6 for reading in recent]
     values = [float(reading.value) for reading in recent]
     mean_time, mean_value = sum(times) / len(recent), sum(values) / len(recent)
     spread = sum((time_s - mean_time) ** 2 for time_s in times)
     slope = sum((t - mean_time) * (v - mean_value) for t, v in zip(times, values, strict=True)) / spread
-    return slope, mean_value - slope * mean_time
+    return Trend(last, first.time_us, slope, mean_value - slope * mean_time)
