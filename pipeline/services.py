@@ -21,7 +21,7 @@ from pipeline.ports import Publisher as MqttSender
 from pipeline.stages import aggregator, bridge, courier, log, projector
 from pipeline.stages.publisher import Publisher
 from pipeline.stages.witness import Witness
-from pipeline.wire.errors import InputError
+from pipeline.wire.errors import InputError, UnavailableError
 from pipeline.wire.topics import BLOCKS, LOG, REFUSED, STATE, STATEMENTS
 
 PARTITIONS = {STATEMENTS: SHARDS, BLOCKS: SHARDS, REFUSED: SHARDS, STATE: SHARDS, LOG: 1}
@@ -67,8 +67,6 @@ class Site:
     board: Board = field(default_factory=Board)
     on_published: Callable[[int], None] = lambda _size: None
 
-    def authorities(self) -> Authorities:
-        """Read who may enrol what.
     def held(self, service: str) -> AbstractContextManager[None]:
         """Hold what only one process may write: the service itself, or who makes its work again.
 
@@ -77,6 +75,8 @@ class Site:
         """
         return held_folder(self.folder.state / "held" / service)
 
+    def authorities(self) -> Authorities:
+        """Read who may enrol what.
 
         Raises:
             InputError: There is no such file.
@@ -127,9 +127,9 @@ async def _publisher(site: Site) -> None:
     key, policy = load_log_key(site.folder), site.policy()
     async with AsyncExitStack() as stack:
         counts = stack.enter_context(site.board.running("publisher"))
+        stack.enter_context(site.held("publisher"))
         witnesses = await _open_witnesses(stack, site.folder, key, policy)
         files, state = LocalFiles(site.folder.log), LocalFiles(site.folder.state / "publisher")
-        stack.enter_context(site.held("publisher"))
         publisher = Publisher(key, policy, witnesses, files, state, site.on_published)
         await publisher.run(site.bus, SHARDS, counts)
 
@@ -180,7 +180,16 @@ async def run_services(site: Site, names: Collection[str] = SERVICES.keys()) -> 
     """Run services until cancelled, or until one of them fails."""
 
     async def run(name: str) -> None:
-        await SERVICES[name](site)
+        task = asyncio.current_task()
+        assert task is not None, "within a loop all work is a task's"
+        try:
+            await SERVICES[name](site)
+        except asyncio.CancelledError:
+            if task.cancelling():
+                raise
+        # A client library that gives up what is waited for cancels the wait. A task that ends by that looks
+        # like one that was told to end, and nobody would hear of it.
+        raise UnavailableError(name, "what it waited for was given up")
 
     async with asyncio.TaskGroup() as group:
         for name in names:

@@ -336,6 +336,9 @@ class KafkaWriter:
         except (KafkaError, IllegalOperation, TimeoutError) as error:
             self._over = self._explain(error)
             raise self._over from error
+        except asyncio.CancelledError as error:
+            self._over = _given_up(f"a commit of {self._name}")
+            raise self._over from error
         return [record.offset for record in records]
 
     def _explain(self, error: Exception) -> FencedError | UnavailableError:
@@ -436,3 +439,17 @@ async def _answered(action: str, work: Coroutine[Any, Any, Any]) -> Any:
         return await work
     except KafkaError as error:
         raise UnavailableError("Kafka", f"{action}: {error!r}") from error
+    except asyncio.CancelledError as error:
+        raise _given_up(action) from error
+
+
+def _given_up(action: str) -> UnavailableError:
+    """Return what it means that a wait was cancelled, by whoever is asked for it; raise it if that was we.
+
+    aiokafka cancels what waits for a connection that it closes. A task that ends by that looks like one that
+    was told to end: its group would go on without it, and nobody would hear of it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    return UnavailableError("Kafka", f"{action}: the client has given it up")

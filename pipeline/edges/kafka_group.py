@@ -128,6 +128,10 @@ class _Share(ConsumerRebalanceListener):  # type: ignore[misc]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
+        error: BaseException | None
+        if not task.cancelled():
+            error = task.exception()
+        else:  # Not by us, unless it was given up before.
+            error = UnavailableError("Kafka", "work on a shard was given up") if task in self._tasks else None
         if error is not None and not self._failed.done():
             self._failed.set_exception(error)

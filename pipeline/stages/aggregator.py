@@ -502,6 +502,7 @@ async def _seal_forever(
     sealer, counts = committer.sealer, committer.counts
     loop = asyncio.get_running_loop()
     close_at = loop.time()
+    counts.turn()
     while True:
         wait_s = max(0.0, close_at - loop.time()) if sealer.is_open else IDLE_S
         batch = sealer.in_time(await statements.read(READ_MAX, wait_s))

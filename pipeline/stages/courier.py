@@ -84,6 +84,7 @@ async def _deliver_receipts(
     parser = StatementParser()
     async with open_follower(bus, shards) as follower:
         await follower.resume(await bus.committed(GROUP, LOG, LOG_PARTITION))
+        counts.turn()
         while True:
             entries = await follower.read(READ_MAX, IDLE_S)
             counts.turn()
@@ -138,11 +139,15 @@ async def _deliver_refusals(
                     ]
                     if receipts:
                         await publisher.publish(receipts_topic(issuer), encode_receipts(receipts))
-                for item in refused:
-                    if name := _addressee(item):  # Nobody for a flood, which would be answered with another.
-                        await publisher.publish(
+                await asyncio.gather(
+                    *(
+                        publisher.publish(
                             refusals_topic(name), encode_refusal(item.sha256, BY_CODE[item.reason])
                         )
+                        for item in refused
+                        if (name := _addressee(item))  # Nobody for a flood, which would be answered with one.
+                    )
+                )
                 # A crash before this commit sends the same refusals again; devices park what they hold, once.
                 await bus.commit(GROUP, REFUSED, message.partition, message.offset + 1)
                 counts.settle(0, len(duplicates), Counter(item.reason for item in refused))

@@ -187,6 +187,7 @@ async def run(
             await writer.append([ledger.genesis()])
         counts = counts or Counts()
         waiting = [deque[Message]() for _ in range(shards)]
+        counts.turn()
         while True:
             read = await blocks.read(READ_MAX, IDLE_S)
             counts.turn()

@@ -95,6 +95,7 @@ async def run(
     projection = Projection(authorities)
     async with open_follower(bus, shards) as follower:
         await _resume(bus, follower, projection)
+        counts.turn()
         while True:
             entries = await follower.read(READ_MAX, IDLE_S)
             points = [point for entry in entries for point in projection.step(entry)]

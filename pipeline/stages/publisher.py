@@ -144,6 +144,7 @@ class Publisher:
             await self._resume(follower)
             last = await bus.last(LOG, LOG_PARTITION)
             retry_s = 0.0
+            counts.turn()
             while True:
                 # What was integrated before a crash is published at once, whether or not more comes.
                 behind = self._published < self._appender.size
