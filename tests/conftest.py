@@ -11,8 +11,10 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +68,13 @@ def lack_of_node() -> str | None:
     return None if (CACHE / "interop" / "node" / ".done").is_file() else "no epcis2.js: make interop"
 
 
+def lack_of_browser() -> str | None:
+    """Say why pages cannot be opened in a browser, or None."""
+    if find_spec("playwright") is None:
+        return "no playwright: make setup"
+    return None if shutil.which("chromium") else "no chromium; Debian: apt install chromium"
+
+
 def lack_of_pictures() -> str | None:
     """Say why printed pages cannot be looked at, or None."""
     missing = [tool for tool in ("pdftoppm", "zbarimg", "fc-match") if shutil.which(tool) is None]
@@ -89,6 +98,21 @@ def lack_of_strace() -> str | None:
     return None if tried.returncode == 0 else "strace may not trace here (ptrace is forbidden)"
 
 
+def lack_of_tmpfs() -> str | None:
+    """Say why no small disk can be made, to be filled, or None."""
+    folder = tempfile.mkdtemp()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
+    try:
+        mounted = subprocess.run(command, check=False, capture_output=True).returncode == 0
+        if mounted:
+            subprocess.run(["umount", folder], check=True)
+    except FileNotFoundError:
+        mounted = False
+    finally:
+        os.rmdir(folder)  # noqa: PTH106 - it refuses what is not empty
+    return None if mounted else "file systems may not be mounted here (only root may)"
+
+
 def lack_of_servers() -> str | None:
     """Say why there are no Mosquitto, Kafka and InfluxDB to test on, or None."""
     try:
@@ -106,9 +130,11 @@ REQUIREMENTS: Mapping[str, Callable[[], str | None]] = {
     "git": lack_of_git,
     "mosquitto": lack_of_mosquitto,
     "servers": lack_of_servers,
+    "tmpfs": lack_of_tmpfs,
     "go": lack_of_go,
     "node": lack_of_node,
     "pictures": lack_of_pictures,
+    "browser": lack_of_browser,
     "peers": lack_of_peers,
     "strace": lack_of_strace,
 }

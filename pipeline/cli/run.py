@@ -131,3 +131,17 @@ def run_files(
     from pipeline.commands.run_files import run
 
     raise typer.Exit(uvloop.run(run(directory, auditor_token_file, host, port)))
+
+
+@run_app.command("web", epilog="Example: cityproof run web --dir demo/latest --port 8800")
+def run_web(
+    directory: Folder = LATEST,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8800,
+) -> None:
+    """Serve the page on which a browser verifies proofs, and the log's public files, until Ctrl-C."""
+    import uvloop
+
+    from pipeline.commands.run_web import run
+
+    raise typer.Exit(uvloop.run(run(directory, host, port)))

@@ -1,4 +1,4 @@
-"""HTTP servers: a witness that cosigns (C2SP tlog-witness), published files (tlog-tiles), a service's health.
+"""HTTP servers: a witness that cosigns (C2SP tlog-witness), a log's files (tlog-tiles), pages, health.
 
 Starlette says what is served, uvicorn serves it on h11, whose header limits it has. Bodies, times and the
 number of connections are bounded here.
@@ -8,15 +8,19 @@ import asyncio
 import hmac
 import re
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.log.tiles import ReadFile
 from pipeline.ports import WitnessAnswer
@@ -30,6 +34,15 @@ FRESH = "public, max-age=2"
 PRIVATE = "private, no-store"
 TEXT = "text/plain; charset=utf-8"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+# Nothing inline, nothing from elsewhere, nobody's frame: a page that verifies must not be somebody else's.
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
 
 _TILE = re.compile(r"tile/(?:[0-9]{1,2}|entries)(?:/x[0-9]{3})*/[0-9]{3}(?:\.p/[0-9]{1,3})?", re.ASCII)
 _BLOCK = re.compile(r"block/[0-9]{1,5}(?:/x[0-9]{3})*/[0-9]{3}|registry", re.ASCII)
@@ -101,6 +114,38 @@ def files_app(read: ReadFile, auditor_token: str | None) -> Starlette:
             Route("/registry", block, methods=["GET"]),
         ]
     )
+
+
+def web_app(read: ReadFile, static: Path) -> Starlette:
+    """Return the application of the pages: files of `static` as they are, and a log's public files."""
+
+    async def first(_request: Request) -> Response:
+        return RedirectResponse("/verify.html")
+
+    pages = _WithHeaders(StaticFiles(directory=static), PAGE_HEADERS)
+    return Starlette(
+        routes=[
+            Route("/", first, methods=["GET"]),
+            *files_app(read, None).routes,
+            Mount("/", pages),
+        ]
+    )
+
+
+class _WithHeaders:
+    """An application whose every answer has these headers."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self._app = app
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
 
 
 def health_app(unready: Callable[[], Sequence[str]], metrics: Callable[[], bytes]) -> Starlette:

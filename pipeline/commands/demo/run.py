@@ -143,10 +143,11 @@ async def _serve_files(plan: Plan, console: Console) -> AsyncGenerator[None]:
     if plan.port is None:
         yield
         return
-    from pipeline.edges.http_server import files_app, serve
+    from pipeline.edges.http_server import serve, web_app
+    from pipeline.web import STATIC
 
-    async with serve(files_app(reader_of(plan.root), None), "127.0.0.1", plan.port) as (host, port):
-        console.print(f"checkpoint and tiles at http://{host}:{port}/checkpoint")
+    async with serve(web_app(reader_of(plan.root), STATIC), "127.0.0.1", plan.port) as (host, port):
+        console.print(f"verify proofs at http://{host}:{port}/ (checkpoint and tiles beside it)")
         yield
 
 
