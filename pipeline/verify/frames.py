@@ -63,18 +63,16 @@ def read_frames(read: Read) -> Iterator[tuple[int, bytes]]:
     inflate = _Inflate(read)
     buffer, at = b"", 0
     while True:
-        missing = at + _HEAD_SIZE - len(buffer)
-        if missing <= 0:
+        start = at + _HEAD_SIZE
+        if start <= len(buffer):
             size = int.from_bytes(buffer[at : at + 4])
             if size > FRAME_SIZE_MAX:
                 raise VerificationError(Reason.OVERSIZE, f"a frame of {size} bytes")
-            start = at + _HEAD_SIZE
             end = start + size
             if end <= len(buffer):
                 yield buffer[at + 4], buffer[start:end]
                 at = end
                 continue
-            missing = end - len(buffer)
         buffer, at = buffer[at:], 0
         more = inflate.read()
         if not more:

@@ -3,6 +3,7 @@
 import os
 import zlib
 from hashlib import sha256
+from io import BytesIO
 
 import pytest
 from hypothesis import given
@@ -93,6 +94,34 @@ def hashed(body: bytes) -> bytes:
 def test_what_is_no_file(data: bytes, reason: Reason) -> None:
     """Cut off, begun wrong, not deflated, more behind it, frames that do not end."""
     assert refusal(data) is reason
+
+
+def test_what_follows_the_hash_is_seen_and_not_read() -> None:
+    """One more byte, where those before it came alone; of a megabyte no more than shows that it is there."""
+    parts = [DATA[:30], DATA[30:], b"\0"]
+
+    def piecewise(size: int) -> bytes:
+        if not parts:
+            return b""
+        data, parts[0] = parts[0][:size], parts[0][size:]
+        if not parts[0]:
+            del parts[0]
+        return data
+
+    with pytest.raises(VerificationError) as refused:
+        list(read_frames(piecewise))
+    assert refused.value.reason is Reason.EVIDENCE_SHAPE
+    source = BytesIO(DATA + bytes(1 << 20))
+    with pytest.raises(VerificationError) as refused:
+        list(read_frames(source.read))
+    assert refused.value.reason is Reason.EVIDENCE_SHAPE
+    assert source.tell() <= 2 * 65536
+
+
+def test_a_last_frame_may_be_empty_and_come_byte_by_byte() -> None:
+    """Five bytes are a frame."""
+    source = reader(put_together([(1, b"x"), (2, b"")]))
+    assert list(read_frames(lambda _size: source(1))) == [(1, b"x"), (2, b"")]
 
 
 def test_another_deflation_is_another_file() -> None:
