@@ -44,6 +44,8 @@ def trace_air(
 ) -> None:
     """Say where a release came from, since when and how strong, from readings and wind."""
     need("numba", "tracing")
+    if report is not None:
+        need("plotly", "tracing")
     from pipeline.commands.trace_air import Options, run
 
     options = Options(

@@ -75,7 +75,7 @@ def run(observations: Path, wind: Path, options: Options) -> int:
         max_sources=asked.max_sources,
     )  # fmt: skip
     answer = describe(inputs, found, asked.settings, options.out)
-    finish(answer, inputs, found, options, began)
+    finish(answer, inputs, found, asked.settings, options, began)
     return 0
 
 
@@ -226,7 +226,9 @@ def numbers(text: str, place: str, count: int) -> list[float]:
     return found
 
 
-def finish(answer: dict[str, Any], inputs: Inputs, found: Found, options: Options, began: float) -> None:
+def finish(
+    answer: dict[str, Any], inputs: Inputs, found: Found, settings: Settings, options: Options, began: float
+) -> None:
     """Write the answer and the report, and say the most of it."""
     answer["settings"]["seed"] = options.seed  # Kept beside the rest: nothing here is drawn by chance.
     answer["seconds"] = round(time.perf_counter() - began, 3)
@@ -234,7 +236,7 @@ def finish(answer: dict[str, Any], inputs: Inputs, found: Found, options: Option
     if options.report is not None:
         from pipeline.commands.air_report import write_report
 
-        write_report(options.report, answer, inputs, found)
+        write_report(options.report, answer, inputs, found, settings)
     for line in lines(answer):
         print(line)
 

@@ -299,3 +299,13 @@ def test_too_few_readings_to_tell_when_it_began_are_traced_all_the_same(tmp_path
     assert len(found["events"]) == 1
     assert abs(found["events"][0]["sources"][0]["y_m"]) < 20.0
     assert any("too few readings" in text for text in found["warnings"])
+
+
+def test_a_report_says_what_was_found_and_needs_no_network(tmp_path: Path) -> None:
+    """Both languages, the place, the limits in force, the van; nothing is loaded from elsewhere."""
+    observations, wind, options = files(tmp_path)
+    answer(observations, wind, replace(options, background="fit", report=tmp_path / "a.html"))
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    for words in ("二氧化硫", "Sulphur dioxide", "监测车去向", "90 % region", "GB 3095-2026", "indicative"):
+        assert words in page
+    assert 'src="http' not in page

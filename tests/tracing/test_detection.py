@@ -18,9 +18,7 @@ def winds() -> Wind:
     """Return a wind that goes round in two hours, again and again."""
     none = np.full(MINUTES, math.nan)
     start = 60.0 * np.arange(MINUTES, dtype=np.float64)
-    return Wind(
-        start, np.full(MINUTES, 3.0), 3.0 * np.arange(MINUTES) % 360.0, none, none, none, none, none + 10.0
-    )
+    return Wind(start, np.full(MINUTES, 3.0), 0.05 * start % 360.0, none, none, none, none, none + 10.0)
 
 
 def plume(x: float, y: float, rate: float, first: int, last: int) -> Floats:
