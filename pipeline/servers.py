@@ -14,7 +14,7 @@ from pipeline.edges.mqtt import MqttInbox, MqttPublisher
 from pipeline.folder import CityFolder
 from pipeline.ports import Inbox, PointReader, PointStore
 from pipeline.ports import Publisher as MqttSender
-from pipeline.services import COMPACTED, INBOX_TOPICS, PARTITIONS, Site, Work
+from pipeline.services import COMPACTED, INBOX_TOPICS, PARTITIONS, SYNCED, Site, Work
 from pipeline.settings import Settings
 from pipeline.wire.errors import InputError
 from pipeline.wire.topics import STATEMENTS
@@ -52,7 +52,7 @@ async def open_site(settings: Settings, process: str, member: str | None = None)
         return MqttPublisher.open(broker.host, broker.port, kafka.prefix + "courier", access=access)
 
     def points() -> AbstractAsyncContextManager[PointStore]:
-        token = _read_token(settings)
+        token = read_token(settings)
         rejected = folder.state / "points.rejected"
         return InfluxPoints.open(influx.url, token, influx.org, influx.bucket, rejected)
 
@@ -65,6 +65,7 @@ async def open_site(settings: Settings, process: str, member: str | None = None)
         kafka.servers,
         PARTITIONS,
         compacted=COMPACTED,
+        synced=SYNCED,
         prefix=kafka.prefix,
         replicas=kafka.replicas,
         client_id=process,
@@ -81,11 +82,16 @@ def read_site_points(settings: Settings) -> Generator[PointReader]:
         InputError: The token cannot be read.
     """
     influx = settings.influx
-    with read_influx(influx.url, _read_token(settings), influx.org, influx.bucket) as reader:
+    with read_influx(influx.url, read_token(settings), influx.org, influx.bucket) as reader:
         yield reader
 
 
-def _read_token(settings: Settings) -> str:
+def read_token(settings: Settings) -> str:
+    """Return InfluxDB's token.
+
+    Raises:
+        InputError: It cannot be read, or others can.
+    """
     path = settings.token_file
     try:
         with path.open(encoding="ascii") as file:

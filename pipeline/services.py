@@ -26,6 +26,8 @@ from pipeline.wire.topics import BLOCKS, LOG, REFUSED, STATE, STATEMENTS
 
 PARTITIONS = {STATEMENTS: SHARDS, BLOCKS: SHARDS, REFUSED: SHARDS, STATE: SHARDS, LOG: 1}
 COMPACTED = {STATE}
+# A power cut may take statements and refusals that one broker has acknowledged: devices send them again.
+SYNCED = {BLOCKS, LOG, STATE}
 INBOX_TOPICS = ("statements/+", "registry/+")
 
 

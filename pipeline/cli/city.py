@@ -38,6 +38,24 @@ def init(
     raise typer.Exit(run(directory, hosts or []))
 
 
+@app.command(epilog="Example: cityproof doctor --config city.toml --mosquitto-conf mosquitto.conf")
+def doctor(
+    config: Config = None,
+    mosquitto: Annotated[
+        list[Path] | None,
+        typer.Option("--mosquitto-conf", help="A file of Mosquitto's settings: what it keeps stands there."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Tell what is good, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what could lose data: servers, settings, clocks, disks. Exit 1: something; 3: cannot say."""
+    import uvloop
+
+    from pipeline.commands.doctor import run
+
+    raise typer.Exit(uvloop.run(run(config, mosquitto or [], everything=everything, as_json=as_json)))
+
+
 @app.command(epilog="Example: cityproof demo --seconds 30 --seed 7 --scenario stack-leak")
 def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="Stop after so long; else at Ctrl-C.")] = None,

@@ -1,9 +1,9 @@
 """What Mosquitto asks before it lets anyone in: the files of passwords and of rights, in a city's folder.
 
 A name is that of a device, person or service, as the log knows it; Mosquitto knows it percent-encoded. Who
-is in the file of passwords may publish its own statements and hear its own receipts and refusals. An
-authority may publish to the registry too, under its own name. The pipeline's services have rights of their own, by
-names that no statement can bear.
+has a password may publish its own statements and hear its own receipts and refusals; an authority may publish
+to the registry too, under its own name. The pipeline's services have rights of their own, by names that no
+statement can bear.
 """
 
 import hashlib

@@ -69,5 +69,5 @@ def ensure_bucket(url: str, token: str, org: str, bucket: str) -> str:
             raise UnavailableError(f"InfluxDB {url}", f"it answers {error.status}") from error
         except (HTTPError, OSError) as error:
             raise UnavailableError(f"InfluxDB {url}", str(error)) from error
-    new: str = made.token
-    return new
+    assert isinstance(made.token, str), "an authorization has a token"
+    return made.token

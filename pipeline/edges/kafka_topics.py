@@ -24,16 +24,33 @@ _ID_SIZE = 16
 
 
 async def ensure_topics(
-    admin: AIOKafkaAdminClient, partitions: Mapping[str, int], compacted: Collection[str], replicas: int
+    admin: AIOKafkaAdminClient,
+    partitions: Mapping[str, int],
+    compacted: Collection[str],
+    synced: Collection[str],
+    replicas: int | None,
 ) -> Mapping[str, bytes]:
     """Make the topics that are missing, and return the id of each.
+
+    Args:
+        admin: Connected to the cluster.
+        partitions: How many partitions each topic has.
+        compacted: The topics that keep the last value of each key only.
+        synced: The topics of which nothing that was acknowledged may be lost, to a power cut either.
+        replicas: On how many brokers a topic that is made lies; None: three, or as many as there are.
 
     Raises:
         InputError: A topic has another number of partitions than the log was begun with.
         UnavailableError: Kafka refused, or did not answer.
     """
+    replicas = replicas or most_replicas(admin)
     new = [
-        NewTopic(name, count, replicas, topic_configs=_settings(replicas, compact=name in compacted))
+        NewTopic(
+            name,
+            count,
+            replicas,
+            topic_configs=topic_settings(replicas, compact=name in compacted, sync=name in synced),
+        )
         for name, count in partitions.items()
     ]
     # A crash between two topics leaves some of them; the next start makes the others.
@@ -52,7 +69,13 @@ async def ensure_topics(
     return {name: topic_id for name, (topic_id, _) in found.items()}
 
 
-def _settings(replicas: int, *, compact: bool) -> dict[str, str]:
+def most_replicas(admin: AIOKafkaAdminClient) -> int:
+    """Return on how many brokers a topic can lie: more than three are not needed."""
+    brokers = admin._client.cluster.brokers()  # noqa: SLF001 - no public way in
+    return max(1, min(REPLICAS_SAFE, len(brokers)))
+
+
+def topic_settings(replicas: int, *, compact: bool, sync: bool) -> dict[str, str]:
     """Return a topic's settings: evidence is never deleted, and its time is the broker's."""
     settings = {
         "cleanup.policy": "compact" if compact else "delete",
@@ -62,7 +85,7 @@ def _settings(replicas: int, *, compact: bool) -> dict[str, str]:
         "max.message.bytes": str(MESSAGE_BYTES_MAX),
         "min.insync.replicas": str(max(1, replicas - 1)),
     }
-    if replicas < REPLICAS_SAFE:
+    if sync and replicas < REPLICAS_SAFE:
         settings["flush.messages"] = "1"
     return settings
 

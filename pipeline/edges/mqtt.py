@@ -455,7 +455,13 @@ class MqttPublisher:
 
 @asynccontextmanager
 async def open_peer(
-    host: str, port: int, client_id: str, topics: Sequence[str], *, access: Access | None = None
+    host: str,
+    port: int,
+    client_id: str,
+    topics: Sequence[str],
+    *,
+    access: Access | None = None,
+    persistent: bool = True,
 ) -> AsyncGenerator[tuple[MqttInbox, MqttPublisher]]:
     """Receive and send by one session, which is all that a broker grants to a name.
 
@@ -463,7 +469,7 @@ async def open_peer(
         UnavailableError: There is no connection within some seconds.
     """
     address = Address(host, port, client_id, access)
-    session = _Session(address, topics, persistent=True, keepalive_s=KEEPALIVE_S)
+    session = _Session(address, topics, persistent=persistent, keepalive_s=KEEPALIVE_S)
     peers = MqttInbox(session, QUEUE_MAX), MqttPublisher(session)
     async with session.connected():
         yield peers

@@ -44,6 +44,9 @@ def test_what_is_printed_can_be_given_back(file: Path, capsys: pytest.CaptureFix
     saved = file.with_name("saved.toml")
     saved.write_text(capsys.readouterr().out)
     assert load_settings(saved).settings == load_settings(file).settings
+    run(None, as_json=False)
+    saved.write_text(capsys.readouterr().out)
+    assert load_settings(saved).settings == load_settings(None).settings
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,20 @@ def cityproof(*arguments: str | Path) -> str:
     return done.stdout
 
 
+def await_listener(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a server on loopback listens."""
+    deadline_s = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert process.poll() is None, "it has ended"
+            assert time.monotonic() < deadline_s, "it does not listen"
+            time.sleep(0.02)
+        else:
+            return
+
+
 @dataclass(frozen=True)
 class SecuredBroker:
     """A city's folder, and its broker."""
@@ -87,15 +101,7 @@ def secured_mosquitto(folder: Path) -> Generator[SecuredBroker]:
         command = [program, "-c", str(data / "mosquitto.conf")]
         process = subprocess.Popen(command, stderr=stderr, cwd=city / "broker")
     try:
-        deadline_s = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline_s, log.read_text()
-                time.sleep(0.02)
+        await_listener(port, process)
         yield SecuredBroker(city, port, process, log)
     finally:
         process.kill()
