@@ -342,6 +342,8 @@ class _Writer:
         if signed:
             yield self._text("judged by"), party_name(signed[-1].signer)
             yield self._text("verdict leaf"), signed[-1].leaf_hash.hex()
+        else:
+            yield self._text("verdict leaf"), self._text("no code")
 
     def _codes(self) -> Iterator[Code]:
         link = link_of(self._account)

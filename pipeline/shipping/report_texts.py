@@ -35,7 +35,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "list": (", ", "、"),
         "brackets": ("{} ({})", "{}（{}）"),
         "goods": ("Goods", "货物"),
-        "route": ("Route", "路线"),
         "shipper": ("Shipper", "发货方"),
         "consignee": ("Consignee", "收货方"),
         "carriers": ("Carriers", "承运方"),
