@@ -182,6 +182,7 @@ def place_with(key: int, **in_log: Any) -> list[Any]:
         ({2: "text"}, Reason.EQUIVOCATION_SHAPE),
         ({5: 0}, Reason.EQUIVOCATION_SHAPE),
         ({7: None, 10: [ENROLMENT]}, Reason.EQUIVOCATION_SHAPE),
+        ({7: None}, Reason.AUTHORITY_UNKNOWN),  # As an authority's own has it.
         ({7: "text"}, Reason.EQUIVOCATION_SHAPE),
         ({9: "text"}, Reason.EQUIVOCATION_SHAPE),
         ({9: None}, Reason.EQUIVOCATION_SHAPE),
@@ -207,8 +208,10 @@ def test_a_file_is_one_item_of_the_profile() -> None:
     assert EQUIVOCATION_SIZE_MAX == 256 * 1024
     assert refusal(b"\xff" * (EQUIVOCATION_SIZE_MAX + 1)) is Reason.OVERSIZE
     assert refusal(DATA + b"\0") is Reason.CBOR_TRAILING
-    alone = {key: value for key, value in FIELDS.items() if key != 3}
-    assert judge(cbor2.dumps(alone, canonical=True)).entries[0] is None
+    for nth in (0, 1):
+        alone = {key: value for key, value in FIELDS.items() if key != 3 + nth}
+        entries = judge(cbor2.dumps(alone, canonical=True)).entries
+        assert [entry is None for entry in entries] == [nth == 0, nth == 1]
 
 
 def test_no_bit_may_change() -> None:
