@@ -346,3 +346,31 @@ def test_what_the_log_keeps_as_evidence_is_not_found_as_a_point() -> None:
     log.add(1, [device.read(), device.read(sequence=0, subject="another")], equivocations=(2,))
     log.publish()
     assert Prover(log.files.get, POLICY).find(device.issuer, "no2", FIRST_US) == 2 * LEAVES_PER_ENTRY + 1
+
+
+def test_of_several_at_one_time_the_latest_is_found() -> None:
+    """In the log's order, in a block and over blocks, from the first entry on; other shards are not read."""
+    log, device, other = ForgedLog(), device_in(1), device_in(2)
+    log.add(1, [device.read(sequence=n) for n in (0, 1)])
+    log.add(2, [other.read()])
+    log.add(1, [device.read(sequence=n, records=size) for n, size in ((2, 1), (2, 2), (3, 1))])
+    log.publish()
+    files = {path: data for path, data in log.files.items() if not path.startswith("block/2")}
+    prover = Prover(files.get, POLICY)
+    for sequence, place in ((0, (1, 1)), (1, (1, 2)), (2, (3, 2)), (3, (3, 3))):
+        found = prover.find(device.issuer, "no2", FIRST_US + sequence * MINUTE_US)
+        assert found == place[0] * LEAVES_PER_ENTRY + place[1]
+
+
+def test_only_a_device_s_own_readings_are_its_points() -> None:
+    """Not what others say of it, nor what it says as something else."""
+    log, device, twin = ForgedLog(), device_in(1), device_in(1, 1)
+    mine = device.read()
+    about_it = twin.read(subject=device.issuer)
+    as_another = device.read(sequence=0, content_type="application/vnd.cityproof.handover+cbor")
+    log.add(1, [mine])
+    log.add(1, [about_it, as_another])
+    log.publish()
+    prover = Prover(log.files.get, POLICY)
+    assert prover.find(device.issuer, "no2", FIRST_US) == LEAVES_PER_ENTRY + 1
+    assert prover.find(twin.issuer, "no2", FIRST_US) == 2 * LEAVES_PER_ENTRY + 1
