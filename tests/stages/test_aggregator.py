@@ -20,9 +20,10 @@ from pipeline.log.chain import ChainTip
 from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.sequences import SignerSequences
 from pipeline.ports import Append, Message
-from pipeline.stages import aggregator, snapshots
-from pipeline.stages.aggregator import ReadingAdmission, RegistryAdmission, Sealer
+from pipeline.stages import admission, aggregator, snapshots
+from pipeline.stages.admission import ReadingAdmission, RegistryAdmission
 from pipeline.stages.envelopes import Duplicate, Refused, unwrap_outcomes, wrap_arrival, wrap_over_quota
+from pipeline.stages.sealing import Sealer
 from pipeline.wire.errors import FencedError, UnavailableError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import Record, encode_pack
@@ -448,7 +449,7 @@ def test_garbage_never_reaches_a_signature_check(monkeypatch: pytest.MonkeyPatch
         checked.append(statement.raw)
         verify_statement(statement, key)
 
-    monkeypatch.setattr(aggregator, "verify_statement", count)
+    monkeypatch.setattr(admission, "verify_statement", count)
     device = fresh(DEVICE)
     random = Random(5)
     garbage = [random.randbytes(random.randrange(1, 400)) for _ in range(300)]

@@ -12,9 +12,10 @@ from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.sequences import SignerSequences
 from pipeline.ports import Append, Message
 from pipeline.stages import aggregator
-from pipeline.stages.aggregator import ReadingAdmission, RegistryAdmission, Sealer
+from pipeline.stages.admission import ReadingAdmission, RegistryAdmission
 from pipeline.stages.envelopes import wrap_arrival
 from pipeline.stages.projector import Projection
+from pipeline.stages.sealing import Sealer
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
 from pipeline.wire.statement import CONTENT_FINDING

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from pipeline.identity import registry
-from pipeline.stages import aggregator, snapshots
+from pipeline.stages import sealing, snapshots
 from tests.support.simulation import Simulation, simulate
 
 SEEDS = range(6)
@@ -17,8 +17,8 @@ SEEDS = range(6)
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that fill up and snapshots that are taken within the seconds of a simulation."""
-    monkeypatch.setattr(aggregator, "STATEMENTS_MAX", 16)
-    monkeypatch.setattr(aggregator, "SNAPSHOT_EVERY", 4)
+    monkeypatch.setattr(sealing, "STATEMENTS_MAX", 16)
+    monkeypatch.setattr(sealing, "SNAPSHOT_EVERY", 4)
     monkeypatch.setattr(snapshots, "SNAPSHOT_EVERY", 2)  # The registry's: it has few blocks.
     monkeypatch.setattr(registry, "ROOTS_KEPT", 2)
 

@@ -28,9 +28,11 @@ from pipeline.log.policy import Policy, parse_policy
 from pipeline.log.sequences import SignerSequences
 from pipeline.log.tiles import CHECKPOINT_PATH, TileAppender, block_path
 from pipeline.ports import Append, Message
-from pipeline.stages.aggregator import READ_MAX, ReadingAdmission, RegistryAdmission, Sealer
+from pipeline.stages.admission import ReadingAdmission, RegistryAdmission
+from pipeline.stages.aggregator import READ_MAX
 from pipeline.stages.envelopes import wrap_arrival
 from pipeline.stages.log import Ledger
+from pipeline.stages.sealing import Sealer
 from pipeline.verify.fsck import LogCheck
 from pipeline.wire.enrolment import encode_enrolment
 from pipeline.wire.keys import SeedSigner

@@ -23,8 +23,10 @@ from pipeline.log.chain import ChainTip
 from pipeline.log.merkle import BlockTree
 from pipeline.log.sequences import SignerSequences
 from pipeline.ports import Message
-from pipeline.stages.aggregator import READ_MAX, ReadingAdmission, Sealer
+from pipeline.stages.admission import ReadingAdmission
+from pipeline.stages.aggregator import READ_MAX
 from pipeline.stages.envelopes import wrap_arrival
+from pipeline.stages.sealing import Sealer
 from pipeline.wire.cose import signing_input
 from pipeline.wire.enrolment import Enrolment
 from pipeline.wire.keys import SeedSigner

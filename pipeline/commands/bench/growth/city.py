@@ -37,9 +37,10 @@ from pipeline.log.sequences import REMEMBERED, SignerSequences
 from pipeline.log.tiles import CHECKPOINT_PATH
 from pipeline.ports import Append, Message
 from pipeline.stages import courier, projector
-from pipeline.stages.aggregator import STATEMENTS_MAX, ReadingAdmission, Sealer
+from pipeline.stages.admission import ReadingAdmission
 from pipeline.stages.envelopes import ShardPosition, wrap_arrival, wrap_positions
 from pipeline.stages.publisher import STATE_PATH
+from pipeline.stages.sealing import STATEMENTS_MAX, Sealer
 from pipeline.stages.snapshots import SNAPSHOT_EVERY, registry_snapshot
 from pipeline.stages.witness import STATE_PATH as WITNESS_MEMORY
 from pipeline.stages.witness import Witness
