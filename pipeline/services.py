@@ -180,17 +180,22 @@ SERVICES: Mapping[str, Callable[[Site], Awaitable[None]]] = {
 
 async def run_services(site: Site, names: Collection[str] = SERVICES.keys()) -> None:
     """Run services until cancelled, or until one of them fails."""
+    all_of_it, failed = asyncio.current_task(), False
+    assert all_of_it is not None, "within a loop all work is a task's"
 
     async def run(name: str) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "within a loop all work is a task's"
+        nonlocal failed
         try:
             await SERVICES[name](site)
         except asyncio.CancelledError:
-            if task.cancelling():
+            if failed or all_of_it.cancelling():
                 raise
+        except BaseException:
+            failed = True
+            raise
         # A client library that gives up what is waited for cancels the wait. A task that ends by that looks
         # like one that was told to end, and nobody would hear of it.
+        failed = True
         raise UnavailableError(name, "what it waited for was given up")
 
     async with asyncio.TaskGroup() as group:
