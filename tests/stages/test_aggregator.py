@@ -20,7 +20,7 @@ from pipeline.log.chain import ChainTip
 from pipeline.log.manifest import Manifest, decode_manifest
 from pipeline.log.sequences import SignerSequences
 from pipeline.ports import Append, Message
-from pipeline.stages import admission, aggregator, snapshots
+from pipeline.stages import admission, aggregator, sealing, snapshots
 from pipeline.stages.admission import ReadingAdmission, RegistryAdmission
 from pipeline.stages.envelopes import Duplicate, Refused, unwrap_outcomes, wrap_arrival, wrap_over_quota
 from pipeline.stages.sealing import Sealer
@@ -528,7 +528,7 @@ def test_a_takeover_is_as_if_nobody_had_stopped(seed_of_run: int, every: int, ma
     bus = MemoryBus(city_topics(SHARDS), marked=frozenset({BLOCKS, REFUSED, STATE} if marked else ()))
     bare = MemoryBus(city_topics(SHARDS))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aggregator, "SNAPSHOT_EVERY", every)
+        patch.setattr(sealing, "SNAPSHOT_EVERY", every)
         patch.setattr(snapshots, "CHUNK_BYTES", 500)
         whole, start = readings(), 0
         for cut in cuts:
@@ -643,7 +643,7 @@ def test_a_snapshot_of_another_history_stops_the_process() -> None:
     """It is ours to keep right: a block that names another hash is our own bug or an altered bus."""
     bus = MemoryBus(city_topics(SHARDS))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aggregator, "SNAPSHOT_EVERY", 1)
+        patch.setattr(sealing, "SNAPSHOT_EVERY", 1)
         bus.put(*(appended := list(_first_block())))
     assert restored(bus).tip.height == 1
     state = next(item for item in appended if item.topic == STATE)
