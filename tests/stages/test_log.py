@@ -184,7 +184,7 @@ def test_a_wrong_manifest_is_refused_for_what_is_wrong(change: dict[str, Any], r
     """Nothing of it is signed, and the right block still has its place."""
     own = at_third()
     wrong = block(replace(NEXT, **change), THIRD)
-    assert refusal(own, replace(wrong, partition=1)).reason is reason
+    assert refusal(own, wrong._replace(partition=1)).reason is reason
     assert parse_signed_block(own.step(block(NEXT, THIRD, 1)).value).height == 1
 
 
