@@ -12,7 +12,7 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 _TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "title": ("Shipment report", "运输报告"),
+        "title": ("Shipment report", "货运报告"),
         "in_limits": ("In limits", "符合限值"),
         "breach": ("Breach", "超出限值"),
         "undetermined": ("Undetermined", "无法判定"),

@@ -1,7 +1,7 @@
 """`cityproof shipment report, export, scan` on a log: what goes out is what the log says, and is verified."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
@@ -49,9 +49,8 @@ class City:
         ]
         about.append(enrolment(self.logger, kind="cold", accuracy={"temperature": 0.2}))
         signers = [*self.parties.values(), self.logger]
-        self.log.enrol(
-            *(enrol(one, at, about=what) for at, (one, what) in enumerate(zip(signers, about, strict=True)))
-        )
+        pairs = enumerate(zip(signers, about, strict=True))
+        self.log.enrol(*(enrol(one, at, about=what) for at, (one, what) in pairs))
         self.verdict = self._play()
         (folder / "policy.txt").write_text(policy_text(), encoding="utf-8")
         (folder / "authorities.txt").write_text(AUTHORITIES_TEXT, encoding="utf-8")
@@ -123,7 +122,7 @@ class City:
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+def city(tmp_path_factory: pytest.TempPathFactory) -> City:
     return City(tmp_path_factory.mktemp("city"))
 
 
@@ -251,8 +250,8 @@ def test_what_is_no_product(city: City, scanned: str, message: str) -> None:
 def test_wrong_wishes_are_named(city: City, tmp_path: Path) -> None:
     """No such shipment, nothing to write, no such language, a place that cannot be written."""
     (tmp_path / "file").touch()
-    cases = [
-        (lambda: shipment_report.run(city.source, "none", None, tmp_path, ["en"], "", pdf=False), "nobody has"),
+    cases: list[tuple[Callable[[], object], str]] = [
+        (lambda: shipment_report.run(city.source, "none", None, tmp_path, ["en"], "", pdf=False), "nobody"),
         (lambda: shipment_export.run(city.source, NAME, None, None, None, None, ""), "Give --epcis FILE"),
         (lambda: shipment_report.languages_of(["de"]), "Choose en or zh"),
         (lambda: shipment_report.run(city.source, NAME, None, tmp_path / "file" / "x", ["en"], "", pdf=False),
