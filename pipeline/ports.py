@@ -347,3 +347,76 @@ class Clock(Protocol):
     def now_s(self) -> float:
         """Return POSIX seconds."""
         ...
+
+
+class KeptStatement(NamedTuple):
+    """A statement that matters to a shipment, the shipment's name first, and its place in the log."""
+
+    shipment: str
+    raw: bytes
+    entry: int
+    leaf: int
+
+
+class AlarmMemory(NamedTuple):
+    """How far the log was read, and what matters of it, in log order."""
+
+    log_offset: int
+    statements: Sequence[KeptStatement]
+
+
+class WaitingAlarm(NamedTuple):
+    """An alarm to be told, and how often that was tried."""
+
+    id: str
+    body: bytes
+    attempts: int
+
+
+class AlarmStore(Protocol):
+    """What the alarm stage remembers: what it has read, and what it has to tell until it is taken."""
+
+    async def load(self) -> AlarmMemory:
+        """Return all that is remembered of open shipments."""
+        ...
+
+    async def take(
+        self,
+        log_offset: int,
+        kept: Sequence[KeptStatement],
+        alarms: Sequence[tuple[str, bytes]],
+        over: Sequence[str],
+    ) -> None:
+        """Remember statements, alarms (id and body; one that is there stays as it is), and the log's offset.
+
+        What was kept of shipments that are `over` is forgotten. All of it in one transaction.
+        """
+        ...
+
+    async def due(self, now_s: float, limit: int) -> Sequence[WaitingAlarm]:
+        """Return alarms to be told now, the oldest first."""
+        ...
+
+    async def next_due_s(self) -> float | None:
+        """Return when the next alarm is due; None where none waits."""
+        ...
+
+    async def told(self, alarm_id: str) -> None:
+        """Remember that the receiver has taken an alarm."""
+        ...
+
+    async def postpone(self, alarm_id: str, due_s: float) -> None:
+        """Remember that it has not, and when to try again."""
+        ...
+
+
+class AlarmReceiver(Protocol):
+    """Whoever is told of alarms."""
+
+    async def post(self, message_id: str, body: bytes, time_s: float) -> None:
+        """Tell; return once it was taken.
+
+        Raises:
+            UnavailableError: It was not.
+        """
+        ...

@@ -63,6 +63,26 @@ def run_projector(config: Config = None) -> None:
     _run_services(["projector"], config)
 
 
+@run_app.command(
+    "alarms", epilog="Example: cityproof run alarms --config city.toml --webhook https://ops.example/alarms"
+)
+def run_alarms(
+    webhook: Annotated[str, typer.Option(help="Where alarms go: signed, and again until they are taken.")],
+    config: Config = None,
+) -> None:
+    """Judge open shipments while they travel, and tell what a limit is in for, until Ctrl-C."""
+    import uvloop
+
+    from pipeline.commands.run_alarms import run
+
+    raise typer.Exit(uvloop.run(run(config, webhook)))
+
+
+Webhook = Annotated[
+    str | None, typer.Option(help="A URL that hears of alarms of shipments, signed by Standard Webhooks.")
+]
+
+
 @run_app.command("all", epilog="Example: cityproof run all --dir city --port 1883")
 def run_all(
     directory: Annotated[
@@ -71,12 +91,16 @@ def run_all(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="The broker's port, 1883; 0: any free one.")
     ] = None,
+    webhook: Webhook = None,
     config: Config = None,
 ) -> None:
     """Run every stage in this process, until Ctrl-C: embedded in a folder, or on servers by --config."""
     if config is not None:
         if directory is not None or port is not None:
             raise InputError("--config", "it stands in for --dir and --port", "Give a folder or settings.")
+        if webhook is not None:
+            remedy = "Run it beside: cityproof run alarms --config CONFIG --webhook URL"
+            raise InputError("--webhook", "on servers alarms are a process of their own", remedy)
         from pipeline.services import SERVICES
 
         _run_services(list(SERVICES), config)
@@ -86,7 +110,7 @@ def run_all(
 
     from pipeline.commands.run_all import run
 
-    raise typer.Exit(uvloop.run(run(directory, 1883 if port is None else port)))
+    raise typer.Exit(uvloop.run(run(directory, 1883 if port is None else port, webhook)))
 
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
