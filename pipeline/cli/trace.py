@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import need
+from pipeline.cli.options import LATEST, Authorities, Config, Policy, need
 from pipeline.wire.errors import InputError
 
 trace_app = typer.Typer(no_args_is_help=True, help="Trace pollution to its source.")
@@ -41,8 +41,15 @@ def trace_air(
     ] = 10.0,
     seed: Annotated[int, typer.Option(help="Kept in the answer; nothing is drawn by chance.")] = 0,
     report: Annotated[Path | None, typer.Option(help="A printable page, as HTML.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Trace a city's stored points: its folder.")
+    ] = None,
+    area: Annotated[str | None, typer.Option(help="Of stored points: sensors of this area only.")] = None,
+    config: Config = None,
+    policy: Policy = None,
+    authorities: Authorities = None,
 ) -> None:
-    """Say where a release came from, since when and how strong, from readings and wind."""
+    """Say where a release came from, since when and how strong: from files, or from stored points."""
     need("numba", "tracing")
     if report is not None:
         need("plotly", "tracing")
@@ -54,10 +61,41 @@ def trace_air(
         background=background, max_sources=max_sources, wind_error_deg=wind_error_deg, seed=seed,
         report=report,
     )  # fmt: skip
+    if observations is None and wind is None and (directory or area or config):
+        from pipeline.commands.reading import trust_file
+        from pipeline.commands.stores import city_of
+        from pipeline.commands.trace_stored import Trust, run_stored
+        from pipeline.commands.verify import load_authorities, load_policy
+
+        city = city_of(directory or LATEST, config)
+        root = str(city.folder.root)
+        trust = Trust(
+            load_policy(trust_file(root, policy, "policy.txt")),
+            load_authorities(trust_file(root, authorities, "authorities.txt")),
+        )
+        raise typer.Exit(run_stored(city, trust, area, options))
     if observations is None or wind is None:
-        remedy = "Name both files, or a city's folder with --dir."
+        remedy = "Name both files, or a city's folder with --dir and neither."
         raise InputError("--observations, --wind", "one of them is missing", remedy)
     raise typer.Exit(run(observations, wind, options))
+
+
+@trace_app.command("rerun", epilog="Example: cityproof trace rerun a.trace")
+def trace_rerun(
+    file: Annotated[Path, typer.Argument(help="What `cityproof trace air --dir` left.")],
+    policy: Policy = None,
+    authorities: Authorities = None,
+) -> None:
+    """Verify a trace's evidence and trace again. Exit 0: the posterior is the same; 1: it is another one."""
+    need("numba", "tracing")
+    from pipeline.commands.trace_stored import Trust, rerun
+    from pipeline.commands.verify import beside, load_authorities, load_policy
+
+    trust = Trust(
+        load_policy(policy or beside([file], "policy.txt")),
+        load_authorities(authorities or beside([file], "authorities.txt")),
+    )
+    raise typer.Exit(rerun(file, trust))
 
 
 @trace_app.command(

@@ -149,9 +149,13 @@ class Places:
         degrees = row.number(lon), row.number(lat)
         if abs(degrees[0]) > 180.0 or abs(degrees[1]) > 85.0:
             raise InputError(row.place, f"lon,lat {degrees} is no place", "Give degrees, longitude first.")
+        return self.at(*degrees)
+
+    def at(self, lon: float, lat: float) -> tuple[float, float]:
+        """Return (east, north) of a place in degrees."""
         if self.origin is None:  # The first place named is the origin, unless --origin says otherwise.
-            self.origin = Origin(*degrees)
-        return self.origin.metres(*degrees)
+            self.origin = Origin(lon, lat)
+        return self.origin.metres(lon, lat)
 
     def needed(self, row: Row) -> tuple[float, float]:
         """Return (east, north) of a row that must say."""
