@@ -64,14 +64,27 @@ def bench_audit(as_json: AsJson = False) -> None:
 @bench_app.command("tracing", epilog="Example: cityproof bench tracing --data ../shared/tracing-data")
 def bench_tracing(
     data: Annotated[Path, typer.Option(help="The folder of field trials.")] = Path("../shared/tracing-data"),
-    full: Annotated[bool, typer.Option(help="Three draws of samplers instead of one.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option(help="Three draws of samplers instead of one; folds, bagging and robustness as well."),
+    ] = False,
+    learn: Annotated[
+        bool, typer.Option(help="Choose settings on each data set alone, for the folds.")
+    ] = False,
+    scaling: Annotated[
+        bool, typer.Option(help="Time and memory against sensors, minutes and cells instead.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Trace field trials whose releases are known, and score the answers beside what others reach."""
     need("numba", "tracing")
-    from pipeline.commands.bench.tracing import run
+    if scaling:
+        from pipeline.commands.bench import scaling as ladders
 
-    raise typer.Exit(run(data, full=full, as_json=as_json))
+        raise typer.Exit(ladders.run(as_json=as_json))
+    from pipeline.commands.bench import tracing
+
+    raise typer.Exit(tracing.learn(data) if learn else tracing.run(data, full=full, as_json=as_json))
 
 
 @bench_app.command("pipeline", epilog="Example: cityproof bench pipeline --compare telegraf --json")

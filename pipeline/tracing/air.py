@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.tracing import puffs
+from pipeline.tracing.couplings import Air, Kept
 from pipeline.tracing.grid import Grid
 from pipeline.tracing.likelihood import map_rates, without_source
 from pipeline.tracing.problem import Candidate, Floats, Integers, Observations, Settings, Wind
@@ -22,7 +23,9 @@ from pipeline.tracing.zero import subtract_known
 CALM_M_S = 0.3  # Where cup and sonic anemometers stop; slower air is taken to move so fast.
 ARRIVAL_S = 60.0  # Air within a longer averaging interval is sampled this often.
 RATES_G_S = (1e-4, 1e4)
+SCOUT_MORE = 1.5  # As much further cells may be from the best while only some directions have been tried.
 FINER = 0.8  # A grid whose step is not smaller than this part of the last one is no finer.
+STRIDE, STEADY_STRIDE = 2, 4  # From scout to scout, in nodes of direction
 RATE_DROP = 5.0  # e^-5 of the peak: what is further away does not move a median.
 
 
@@ -70,6 +73,8 @@ class _Averages:
     gain_sd: Floats  # (n,) ln sd of what multiplies them
     sensor: Integers  # (n,)
     at_s: Floats  # (n,)
+    block: Integers  # (n,)
+    held_s: Floats  # (n,) how long was measured
     first: Integers  # (sensors with data + 1,)
     arrivals_s: Floats
     first_reading: Integers
@@ -87,7 +92,17 @@ def trace(
         ValueError: No reading starts within that time.
     """
     likelihood, zeros = prepare(observations, wind, settings)
-    where = locate(likelihood, settings)
+    return posterior(likelihood, locate(likelihood, settings), zeros, settings, candidates)
+
+
+def posterior(
+    likelihood: "Likelihood",
+    where: "Located",
+    zeros_g_m3: Floats,
+    settings: Settings,
+    candidates: tuple[Candidate, ...],
+) -> Posterior:
+    """Return the answer, candidates ranked, for one source that is located."""
     bayes_factor = where.log_evidence - likelihood.without_source()
     named, unknown = rank(likelihood, candidates, bayes_factor, settings)
     return Posterior(
@@ -99,7 +114,7 @@ def trace(
         log_bayes_factor=bayes_factor,
         candidates=named,
         unknown_location=unknown,
-        zeros_g_m3=zeros,
+        zeros_g_m3=zeros_g_m3,
     )
 
 
@@ -115,46 +130,91 @@ class Located:
 
 
 def locate(
-    likelihood: "Likelihood", settings: Settings, beside: Sequence[tuple[float, float, float]] = ()
+    likelihood: "Likelihood",
+    settings: Settings,
+    beside: Sequence[tuple[float, float, float]] = (),
+    near: tuple[Grid, NDArray[np.bool_]] | None = None,
 ) -> Located:
-    """Return the posterior of a source's place and rate: coarse cells first, then finer where it pays."""
-    grid, keep, outside = Grid.over(settings.bounds_m, settings.coarse_cells), None, 0.0
-    log_evidence = None
+    """Return the posterior of a source's place and rate: coarse cells first, then finer where it pays.
+
+    Args:
+        likelihood: Of the readings.
+        settings: The question and its priors.
+        beside: Other sources: east, north, and their rate as a part of this one's.
+        near: Where to look only, if that is known: (cells,) of a grid.
+    """
+    if near is not None:
+        grid, keep = near
+        where = _map(likelihood, grid, keep, beside)
+        west, south, east, north = settings.bounds_m
+        share = 2.0 * math.log(grid.step_m) - math.log((east - west) * (north - south))
+        log_mass = where.log_mass.reshape(grid.ny, grid.nx)
+        return Located(grid, log_mass, 0.0, where.rate_mass, where.log_sum + share)
+    grid, outside = Grid.over(settings.bounds_m, settings.coarse_cells), 0.0
+    keep, log_evidence = np.ones(grid.nx * grid.ny, bool), None
     while True:
-        x, y = _centres(grid)
-        keep = np.ones(x.size, bool) if keep is None else keep
-        joint = likelihood.at(x[keep], y[keep], grid.step_m, beside)
-        log_mass = np.full(keep.size, -np.inf)
-        log_mass[keep] = np.logaddexp.reduce(joint, axis=1)
-        total = np.logaddexp.reduce(log_mass)
+        scouting = likelihood.scouting
+        found = _map(likelihood, grid, keep, beside)
         if log_evidence is None:
-            log_evidence = total - math.log(keep.size)
+            log_evidence = found.log_sum - math.log(keep.size)
         likelihood.forget(settings.prune)
-        log_mass += math.log1p(-outside) - total
-        near = log_mass > log_mass.max() - settings.prune
-        finer, kept = _refine(grid, near.reshape(grid.ny, grid.nx), settings.fine_cells)
+        log_mass = found.log_mass + math.log1p(-outside)
+        good = log_mass > log_mass.max() - (SCOUT_MORE if scouting else 1.0) * settings.prune
+        finer, kept = _refine(grid, good.reshape(grid.ny, grid.nx), settings.fine_cells)
         if finer.step_m > FINER * grid.step_m or grid.step_m <= settings.finest_m:
-            break
-        outside = min(max(1.0 - math.exp(np.logaddexp.reduce(log_mass[near])), 0.0), 0.5)
+            if not scouting:
+                break
+            finer, kept = grid, good
+        outside = min(max(1.0 - math.exp(np.logaddexp.reduce(log_mass[good])), 0.0), 0.5)
         grid, keep = finer, kept
-    return Located(
-        grid,
-        log_mass.reshape(grid.ny, grid.nx),
-        outside,
-        _rates(joint, likelihood.rates, settings.speed_error_ln),
-        float(log_evidence),
-    )
+    return Located(grid, log_mass.reshape(grid.ny, grid.nx), outside, found.rate_mass, float(log_evidence))
 
 
-def prepare(observations: Observations, wind: Wind, settings: Settings) -> tuple["Likelihood", Floats]:
+@dataclass(frozen=True, slots=True)
+class _Map:
+    log_mass: Floats  # (cells,) sums to 1
+    rate_mass: Floats  # (k,)
+    log_sum: float
+
+
+def _map(
+    likelihood: "Likelihood",
+    grid: Grid,
+    keep: NDArray[np.bool_],
+    beside: Sequence[tuple[float, float, float]],
+) -> _Map:
+    """Return the posterior over those cells of a grid that are kept."""
+    x, y = _centres(grid)
+    joint = likelihood.at(x[keep], y[keep], grid.step_m, beside)
+    log_mass = np.full(keep.size, -np.inf)
+    log_mass[keep] = np.logaddexp.reduce(joint, axis=1)
+    total = float(np.logaddexp.reduce(log_mass))
+    rates = _rates(joint, likelihood.rates, likelihood.speed_error_ln)
+    return _Map(log_mass - total, rates, total)
+
+
+def prepare(
+    observations: Observations,
+    wind: Wind,
+    settings: Settings,
+    kept: Kept | None = None,
+    block_s: float | None = None,
+) -> tuple["Likelihood", Floats]:
     """Return the likelihood of releases in `settings`' time, and (s,) what each sensor reads in clean air.
+
+    Args:
+        observations: Readings.
+        wind: Wind.
+        settings: The question and its priors.
+        kept: Couplings of the question before, if this is the same one a little later.
+        block_s: How long to average; None: as the wind turns.
 
     Raises:
         ValueError: No reading starts within that time.
     """
     above, zeros, spread = subtract_known(observations, settings.background_g_m3)
-    averages = _average(observations, above, settings, block_length(wind, settings))
-    return Likelihood(observations, averages, wind, settings, spread), zeros
+    averages = _average(observations, above, settings, block_s or block_length(wind, settings))
+    return Likelihood(observations, averages, wind, settings, spread, kept), zeros
 
 
 def _centres(grid: Grid) -> tuple[Floats, Floats]:
@@ -209,6 +269,8 @@ def _average(observations: Observations, above: Floats, settings: Settings, bloc
         gain_sd=_mean_of(observations.gain_sd, chosen, target, weight),
         sensor=of_sensor,
         at_s=np.asarray(in_block * length, np.float64),
+        block=in_block,
+        held_s=np.asarray(np.bincount(target, interval), np.float64),
         first=np.append(np.unique(of_sensor, return_index=True)[1], key.size).astype(np.int64),
         arrivals_s=arrivals,
         first_reading=np.append(index, order.size).astype(np.int64),
@@ -281,6 +343,29 @@ def _weathers(wind: Wind, settings: Settings) -> tuple[list[tuple[int, int]], Fl
     return weathers, np.tile(off - np.logaddexp.reduce(off), len(skies)) - math.log(len(skies))
 
 
+def _errors(settings: Settings, *, steady: bool) -> tuple[Floats, Floats]:
+    """Return (3,) memories of the filter's states, and its (8,) parameters."""
+    if steady:
+        of_width = math.hypot(settings.width_error_ln, settings.width_wander_ln)
+        wandering2 = max(settings.wandering**2 - of_width**2, 0.1 * settings.wandering**2)
+        kept2, leading, trailing, constant = (
+            0.0,
+            math.radians(settings.axis_deg),
+            settings.width_wander_ln,
+            0.0,
+        )
+        noise, memory = math.hypot(settings.noise_sd, settings.zero_sd), np.full(3, settings.memory_ln)
+    else:
+        wandering2, kept2 = settings.wandering**2, settings.kept**2
+        leading, trailing, constant, noise = settings.kept, settings.zero_sd, 1.0, settings.noise_sd
+        memory = np.array([np.inf, settings.memory_s, settings.zero_memory_s])
+    shift = 0.5 * (kept2 + wandering2 + settings.white**2)
+    wandering = math.sqrt(wandering2)
+    return memory, np.array(
+        [leading, wandering, settings.white, trailing, noise, settings.tail, constant, shift]
+    )
+
+
 class Likelihood:
     """The likelihood of a release anywhere, for given readings and wind."""
 
@@ -291,7 +376,9 @@ class Likelihood:
         wind: Wind,
         settings: Settings,
         spread_g_m3: float,
+        kept: Kept | None = None,
     ) -> None:
+        self._kept, self.speed_error_ln = kept, settings.speed_error_ln
         self._averages, self._settings = averages, settings
         self._floor = np.maximum(averages.floor, spread_g_m3)
         self._receivers = receive(
@@ -301,28 +388,7 @@ class Likelihood:
         # One reading of each sensor at most: nothing can be told from how it changes with time.
         self._steady = averages.first.size == averages.y.size + 1
         self._first = np.array([0, averages.y.size]) if self._steady else averages.first
-        wandering = settings.wandering
-        if self._steady:
-            of_width = math.hypot(settings.width_error_ln, settings.width_wander_ln)
-            wandering = math.sqrt(max(wandering**2 - of_width**2, 0.1 * wandering**2))
-        varying = wandering**2 + settings.white**2
-        if self._steady:
-            sway = math.radians(settings.axis_deg)
-            self._memory = np.full(3, settings.memory_ln)
-            self._parameters = np.array(
-                [
-                    sway, wandering, settings.white, settings.width_wander_ln,
-                    math.hypot(settings.noise_sd, settings.zero_sd), settings.tail, 0.0, 0.5 * varying,
-                ]
-            )  # fmt: skip
-        else:
-            self._memory = np.array([np.inf, settings.memory_s, settings.zero_memory_s])
-            self._parameters = np.array(
-                [
-                    settings.kept, wandering, settings.white, settings.zero_sd, settings.noise_sd,
-                    settings.tail, 1.0, 0.5 * (varying + settings.kept**2),
-                ]
-            )  # fmt: skip
+        self._memory, self._parameters = _errors(settings, steady=self._steady)
         self._y = averages.y / self._floor
         self._z = np.arcsinh(self._y).astype(np.float32)
         self.rates = np.exp(np.arange(math.log(RATES_G_S[0]), math.log(RATES_G_S[1]), settings.rate_step))
@@ -336,7 +402,8 @@ class Likelihood:
         step_deg = settings.direction_step * math.degrees(float(by_chance.min()))
         if self._steady:  # All sensors share one error of direction, which the nodes below are for.
             by_chance = np.full(averages.y.size, math.radians(settings.wind_local_deg))
-            step_deg = settings.direction_step * math.hypot(settings.axis_deg, settings.wind_local_deg)
+            # Half as far from node to node: what is told apart here is the width of a plume, not of an error.
+            step_deg = 0.5 * settings.direction_step * math.hypot(settings.axis_deg, settings.wind_local_deg)
         self._by_chance = by_chance[:, None]
         nodes = math.ceil(2.5 * settings.wind_error_deg / step_deg)
         self._turned = np.radians(np.arange(-nodes, nodes + 1) * step_deg)
@@ -344,7 +411,10 @@ class Likelihood:
         self._direction_prior = -0.5 * off**2 - np.logaddexp.reduce(-0.5 * off**2)
         # For each weather: how well each direction explained the places asked for last; -inf: left out.
         self._weathers, self._weather_prior = _weathers(wind, settings)
-        self._nodes = [np.zeros(self._turned.size) for _ in self._weathers]
+        self._stride = STEADY_STRIDE if self._steady else STRIDE
+        self.scouting = True
+        scouts = np.where(np.arange(-nodes, nodes + 1) % self._stride == 0, 0.0, -np.inf)
+        self._nodes = [scouts.copy() for _ in self._weathers]
         west, south, east, north = settings.bounds_m
         x, y = self._receivers.points_m[:, 0], self._receivers.points_m[:, 1]
         far = np.hypot(np.maximum(x - west, east - x), np.maximum(y - south, north - y)).max()
@@ -353,7 +423,7 @@ class Likelihood:
         wider = settings.width_step_ln
         asked = {one for sky, k in self._weathers for one in ((sky, k - 1), (sky, k), (sky, k + 1))}
         fields = {
-            (sky, k): self._field(wind, weather_rows(wind, settings, sky, k * wider))
+            (sky, k): self._field(wind, (sky, k), weather_rows(wind, settings, sky, k * wider))
             for sky, k in (asked if self._steady else self._weathers)
         }
         self._fields = [fields[one] for one in self._weathers]
@@ -362,17 +432,18 @@ class Likelihood:
             for sky, k in (self._weathers if self._steady else ())
         ]
 
-    def _field(self, wind: Wind, rows: Floats) -> NDArray[np.float32]:
+    def _field(self, wind: Wind, weather: tuple[int, int], rows: Floats) -> NDArray[np.float32]:
         """Return (n, rings, spokes) couplings around the sensors, in 1/(g/s)."""
-        averages, settings, receivers = self._averages, self._settings, self._receivers
-        towards = np.radians(wind.from_deg + 180.0)
+        settings, receivers = self._settings, self._receivers
         low, high = settings.source_height_m
-        field: NDArray[np.float32] = puffs.couple(
-            averages.arrivals_s, receivers.first_reading, receivers.reading_point, receivers.reading_row,
-            receivers.reading_weight, receivers.points_m[:, 2].copy(), wind.start_s, np.sin(towards),
-            np.cos(towards), rows, low + (np.arange(4) + 0.5) / 4.0 * (high - low), self._rings_m,
-            round(360.0 / settings.spoke_deg), settings.puff_step, receivers.rows,
+        air = Air(
+            self._averages.arrivals_s, wind, rows, np.linspace(low, high, 9)[1::2],
+            self._rings_m, round(360.0 / settings.spoke_deg), settings.puff_step,
         )  # fmt: skip
+        if self._kept is None:
+            field = air.couple(receivers, 0, receivers.reading_row, receivers.reading_weight, receivers.rows)
+        else:
+            field = self._kept.field(weather, air, receivers, self._averages.block, self._averages.held_s)
         count = np.diff(receivers.first_row, append=receivers.rows)
         field /= np.repeat(self._floor, count)[:, None, None].astype(np.float32)
         return field
@@ -383,10 +454,30 @@ class Likelihood:
         return float(without_source(self._z, self._first, at, self._memory, self._parameters))
 
     def forget(self, below: float) -> None:
-        """Leave out weathers and directions that explained the last places worse by `below` than the best."""
+        """Leave out weathers and directions that explained the last places worse by `below` than the best.
+
+        First only some directions are tried, the scouts; afterwards, all those next to the good ones.
+        """
         best = max(float(nodes.max()) for nodes in self._nodes)
         for nodes in self._nodes:
-            nodes[nodes < best - below] = -np.inf
+            near = nodes >= best - below
+            if self.scouting:
+                beside = np.ones(2 * self._stride - 1)
+                near = np.convolve(near, beside, mode="same") > 0.0
+            nodes[:] = np.where(near, 0.0, -np.inf)
+        self.scouting = False
+
+    def directions(self) -> list[Floats]:
+        """Return the errors of direction, in radians, that are left in, for each weather."""
+        return [self._turned[np.isfinite(nodes)] for nodes in self._nodes]
+
+    def resume(self, directions: list[Floats]) -> None:
+        """Leave in only errors of direction that were left in before, and those next to them."""
+        reach = 1.2 * (self._turned[1] - self._turned[0])
+        for nodes, good in zip(self._nodes, directions, strict=True):
+            apart = np.abs(self._turned[:, None] - good[None, :]).min(axis=1, initial=math.inf)
+            nodes[:] = np.where(apart <= reach, 0.0, -np.inf)
+        self.scouting = False
 
     def at(
         self, x_m: Floats, y_m: Floats, step_m: float = 0.0, beside: Sequence[tuple[float, float, float]] = ()
@@ -414,6 +505,7 @@ class Likelihood:
         gain_sd = averages.gain_sd[:, None].astype(np.float32)
         swing = 0.5 * math.radians(self._settings.swing_deg)
         ring, outward, bearing = puffs.polar(points, *places, self._rings_m)
+        stands_for = math.log(self._stride) if self.scouting else 0.0
         for index, (field, nodes) in enumerate(zip(self._fields, self._nodes, strict=True)):
             for node in np.flatnonzero(np.isfinite(nodes)):
                 turned = self._turned[node]
@@ -433,7 +525,7 @@ class Likelihood:
                     here, lead, trail, white, self._z, self._y, self._first, averages.at_s, apart,
                     self._memory, self._parameters, self.rates, RATE_DROP, out,
                 )  # fmt: skip
-                prior = self._direction_prior[node] + self._weather_prior[index]
+                prior = self._direction_prior[node] + self._weather_prior[index] + stands_for
                 np.logaddexp(result, out + prior, out=result)
                 nodes[node] = np.logaddexp.reduce(out, axis=None) + prior
         result += self._rate_prior
@@ -480,6 +572,9 @@ def _refine(coarse: Grid, near: NDArray[np.bool_], cells: int) -> tuple[Grid, ND
         coarse.x0_m + (columns.max() + 1) * coarse.step_m,
         coarse.y0_m + (rows.max() + 1) * coarse.step_m,
     )
+    # What is gone through is not the whole box, so that the box may hold more cells.
+    box = (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
+    cells = round(cells * box / rows.size)
     fine = Grid.over((float(west), float(south), float(east), float(north)), cells)
     i = np.clip(((fine.x_m - coarse.x0_m) / coarse.step_m).astype(int), 0, coarse.nx - 1)
     k = np.clip(((fine.y_m - coarse.y0_m) / coarse.step_m).astype(int), 0, coarse.ny - 1)

@@ -68,7 +68,7 @@ class Settings:
     block_turn_deg: float = 45.0  # Nor over more than the wind turns by so much in
 
     # Steps of quadrature: halving any of them moves little (`tests/tracing/test_halving.py`).
-    direction_step: float = 1.0  # From node to node, in sds of what the direction varies by chance
+    direction_step: float = 0.5  # From node to node, in sds of what the direction varies by chance
     width_step_ln: float = 0.3
     swing_deg: float = 10.0  # Over which dM/dθ is taken
     ring_ln: float = 0.1

@@ -1,22 +1,21 @@
 """`cityproof bench tracing`: field trials traced, and scored beside what others reach."""
 
 import json
-import math
-import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
+from pipeline.commands.bench import folds
 from pipeline.commands.bench.hours import lines, score_hours
+from pipeline.commands.bench.robustness import HARMS, harmed
+from pipeline.commands.bench.scores import HEADER, Score, row, score
 from pipeline.commands.bench.trials import Trial, aded, prairie_grass
-from pipeline.tracing.air import Posterior, trace
-from pipeline.tracing.grid import smallest_region
+from pipeline.tracing.settings import Settings, fingerprint
 from pipeline.wire.errors import InputError
 
 DRAWS, DRAWS_FULL = 1, 3
 FAR_M = 200.0
+EVERY = 2  # Of the runs at Prairie Grass, to learn on
 # What others reach on the same data: median error, share of rates within a factor of two.
 ANCHORS = (
     "ADED, pyELQ 17.2 m, rate x2 65 %; plain grid Bayes 8.4 m, 71 %; lognormal errors 5.5 m, log score -6.80",
@@ -24,97 +23,68 @@ ANCHORS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How one trial went."""
-
-    name: str
-    error_m: float
-    log_density: float  # Per m², at the release
-    covered: bool
-    area_m2: float
-    rate_ratio: float
-    first: bool  # The candidate nearest to the release ranks first
-    seconds: float  # Of the processor
-
-
 def run(data: Path, *, full: bool, as_json: bool) -> int:
-    """Trace every trial, and print one table."""
+    """Trace every trial, and print one table; `full`: more draws, folds, bagging and harm as well."""
+    _check(data)
+    found: dict[str, list[Score]] = {}
+    if not as_json:
+        print(
+            f"settings {fingerprint(Settings(0.0, 0.0, (0.0, 0.0, 0.0, 0.0)))}", HEADER, sep="\n", flush=True
+        )
+    for name, scored in _rows(data, full=full):
+        found[name] = scored
+        if not as_json:
+            print(row(name, scored), flush=True)
+    week = score_hours(list(aded(data / "aded2022")))
+    if as_json:
+        table = {name: [asdict(one) for one in scores] for name, scores in found.items()}
+        print(json.dumps(table | {"ADED 2022, no hours given": asdict(week)}))
+        return 0
+    print(*lines(week), *ANCHORS, sep="\n")
+    print(f"folds {folds.fingerprint(folds.LEARNT)}: {json.dumps(folds.LEARNT)}")
+    return 0
+
+
+def _check(data: Path) -> None:
     if not (data / "aded2022").is_dir():
         raise InputError(
             str(data), "no field trials there", "Name the folder that holds aded2022 with --data."
         )
-    draws, grass = DRAWS_FULL if full else DRAWS, data / "prairie-grass"
+
+
+def _rows(data: Path, *, full: bool) -> Iterator[tuple[str, list[Score]]]:
+    week, grass, draws = list(aded(data / "aded2022")), data / "prairie-grass", DRAWS_FULL if full else DRAWS
+    arcs = {"": list(prairie_grass(grass, 0.0, draws)), " >= 200 m": list(prairie_grass(grass, FAR_M, draws))}
+    yield "ADED 2022", _scored(week)
+    for far, trials in arcs.items():
+        yield f"Prairie Grass{far}", _scored(trials)
+    if not full:
+        return
+    yield "ADED, learnt on Prairie Grass", _scored(folds.retold(week, folds.LEARNT["Prairie Grass"]))
+    for far, trials in arcs.items():
+        yield f"Prairie Grass{far}, learnt on ADED", _scored(folds.retold(trials, folds.LEARNT["ADED"]))
+    yield "ADED, bagged", [folds.bagged(trial, n) for n, trial in enumerate(week)]
+    for name, harm in HARMS.items():
+        yield f"ADED, {name}", _scored(list(harmed(week, harm)))
+
+
+def _scored(trials: list[Trial]) -> list[Score]:
+    return [score(trial) for trial in trials]
+
+
+def learn(data: Path) -> int:
+    """Choose settings on each data set alone, and print them as `folds.LEARNT` is to hold them."""
+    _check(data)
+    grass = data / "prairie-grass"
     sets = {
-        "ADED 2022": aded(data / "aded2022"),
-        "Prairie Grass": prairie_grass(grass, 0.0, draws),
-        "Prairie Grass >= 200 m": prairie_grass(grass, FAR_M, draws),
+        "ADED": list(aded(data / "aded2022")),
+        "Prairie Grass": [
+            trial for least_m in (0.0, FAR_M) for trial in list(prairie_grass(grass, least_m, 1))[::EVERY]
+        ],
     }
-    found = {name: [score(trial) for trial in trials] for name, trials in sets.items()}
-    week = score_hours(list(aded(data / "aded2022")))
-    if as_json:
-        scored = {name: [asdict(one) for one in scores] for name, scores in found.items()}
-        print(json.dumps(scored | {"ADED 2022, no hours given": asdict(week)}))
-        return 0
-    print(
-        f"{'data':24}{'n':>4}{'median':>8}{'p90':>8}{'first':>7}{'x2':>6}{'covered':>20}{'area':>9}{'log':>8}{'s':>6}"
-    )
-    for name, scores in found.items():
-        print(row(name, scores))
-    print(*lines(week), sep="\n")
-    print(*ANCHORS, sep="\n")
+    learnt = {}
+    for name, trials in sets.items():
+        print(name, flush=True)
+        learnt[name] = folds.learn(trials, lambda line: print("  " + line, flush=True))
+    print(json.dumps(learnt), folds.fingerprint(learnt))
     return 0
-
-
-def score(trial: Trial) -> Score:
-    """Trace one trial, and compare with the truth."""
-    began = time.process_time()
-    found = trace(trial.observations, trial.wind, trial.settings, trial.candidates)
-    seconds = time.process_time() - began
-    region = smallest_region(np.exp(found.log_mass), 0.9)
-    return Score(
-        trial.name,
-        math.dist(found.point_m, (trial.x_m, trial.y_m)),
-        found.log_density(trial.x_m, trial.y_m),
-        _covers(found, region, trial),
-        float(region.sum()) * found.grid.step_m**2,
-        found.rate_quantile(0.5) / trial.rate_g_s,
-        bool(trial.candidates) and _nearest(trial) == int(np.argmax(found.candidates)),
-        seconds,
-    )
-
-
-def _nearest(trial: Trial) -> int:
-    away = [math.dist((one.x_m, one.y_m), (trial.x_m, trial.y_m)) for one in trial.candidates]
-    return int(np.argmin(away))
-
-
-def _covers(found: Posterior, region: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], trial: Trial) -> bool:
-    grid = found.grid
-    i = math.floor((trial.x_m - grid.x0_m) / grid.step_m)
-    k = math.floor((trial.y_m - grid.y0_m) / grid.step_m)
-    return 0 <= i < grid.nx and 0 <= k < grid.ny and bool(region[k, i])
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927)."""
-    z2 = 1.959964**2
-    middle = (hits + 0.5 * z2) / (count + z2)
-    half = math.sqrt(z2 * (hits * (count - hits) / count + 0.25 * z2)) / (count + z2)
-    return middle - half, middle + half
-
-
-def row(name: str, scores: Iterable[Score]) -> str:
-    """Return one line of the table; trials whose release lies outside all cells count in no log score."""
-    table = list(scores)
-    count, errors = len(table), [one.error_m for one in table]
-    covered, first = sum(one.covered for one in table), sum(one.first for one in table)
-    low, high = wilson(covered, count)
-    doubled = sum(0.5 <= one.rate_ratio <= 2.0 for one in table)
-    logs = [one.log_density for one in table if math.isfinite(one.log_density)]
-    lost = f" ({count - len(logs)} lost)" if len(logs) < count else ""
-    return (
-        f"{name:24}{count:4}{np.median(errors):8.1f}{np.quantile(errors, 0.9):8.1f}{first:7}{doubled:6}"
-        f"{f'{covered} ({low:.2f}-{high:.2f})':>20}{np.median([one.area_m2 for one in table]):9.0f}"
-        f"{np.mean(logs):8.2f}{np.mean([one.seconds for one in table]):6.2f}{lost}"
-    )
