@@ -29,6 +29,7 @@ class BenchCity:
     """A running city.
 
     Attributes:
+        config: Its file of settings.
         pids: Its services' processes, by their names.
         prefix: Stands before its names in Kafka.
         bucket_id: Its bucket in InfluxDB.
@@ -37,9 +38,15 @@ class BenchCity:
     folder: CityFolder
     authority: str
     authority_key: SeedSigner
+    config: Path
     pids: Mapping[str, int]
     prefix: str
     bucket_id: str
+
+    @property
+    def bridge(self) -> str:
+        """The bridge's name at the broker, which keeps its session."""
+        return self.prefix + "bridge"
 
     def enrolled(self) -> int:
         """Return how many devices the published log enrols."""
@@ -78,12 +85,12 @@ def run_city(stack: Stack, influx: InfluxMeter) -> Generator[BenchCity]:
             for name, process in services.items():
                 _await_start(name, process, Path(folder) / f"{name}.log")
             pids = {name: process.pid for name, process in services.items()}
-            yield BenchCity(city, AUTHORITY, keys.authority, pids, prefix, bucket_id)
+            yield BenchCity(city, AUTHORITY, keys.authority, config, pids, prefix, bucket_id)
         finally:
             for process in services.values():
                 process.terminate()
             for process in services.values():
-                process.wait()
+                process.communicate()
             influx.remove_bucket(bucket_id)
 
 

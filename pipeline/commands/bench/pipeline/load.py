@@ -1,7 +1,7 @@
 """What is sent: statements signed beforehand, or the same records unsigned as line protocol.
 
 Messages are numbered; number n is the (n // devices)-th of device n % devices, so that a number follows from
-what a statement says. They come as whole MQTT packets, with the message id that a sender gives number n.
+what a statement says.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
 from multiprocessing import get_context
+from typing import NamedTuple
 
 from pipeline.edges.mqtt_packets import MESSAGE_IDS, publish_packet
 from pipeline.log.merkle import hash_leaf
@@ -30,9 +31,19 @@ QUANTITIES = ("no2", "o3", "so2", "pm2_5", "pm10")
 PROCESSES = 2
 
 
-def message_id(number: int) -> int:
-    """Return the MQTT message id of message `number`."""
-    return number % MESSAGE_IDS + 1
+class Outgoing(NamedTuple):
+    """A message to be sent."""
+
+    topic: str
+    payload: bytes
+
+
+def to_packets(messages: Sequence[Outgoing], first: int = 0) -> list[bytes]:
+    """Return messages as MQTT packets, for a sender that has sent `first` before."""
+    return [
+        publish_packet(topic, number % MESSAGE_IDS + 1, payload)
+        for number, (topic, payload) in enumerate(messages, first)
+    ]
 
 
 def issuer_of(device: int) -> str:
@@ -103,9 +114,8 @@ class Statements:
     def __init__(self, devices: int) -> None:
         self.devices = devices
         self._chains: Sequence[Chain] = [Chain(device) for device in range(devices)]
-        self._rounds = 0
 
-    def sign(self, messages: int) -> list[bytes]:
+    def sign(self, messages: int) -> list[Outgoing]:
         """Return at least so many messages more, signed by two processes."""
         rounds = -(-messages // self.devices)
         share = -(-self.devices // PROCESSES)
@@ -113,17 +123,12 @@ class Statements:
         with ProcessPoolExecutor(len(shares), get_context("spawn")) as pool:
             answers = list(pool.map(_sign, shares, [rounds] * len(shares)))
         self._chains = list(chain.from_iterable(chains for _, chains in answers))
-        by_device = list(chain.from_iterable(statements for statements, _ in answers))
+        by_device = chain.from_iterable(statements for statements, _ in answers)
         topics = [statements_topic(issuer_of(device)) for device in range(self.devices)]
-        first, self._rounds = self._rounds, self._rounds + rounds
+        by_round = zip(*by_device, strict=True)
         return [
-            publish_packet(
-                topics[device],
-                message_id((first + place) * self.devices + device),
-                by_device[device][place],
-            )
-            for place in range(rounds)
-            for device in range(self.devices)
+            Outgoing(*sent)
+            for sent in chain.from_iterable(zip(topics, raws, strict=True) for raws in by_round)
         ]
 
 
@@ -134,12 +139,12 @@ class Lines:
         self.devices = devices
         self._number = 0
 
-    def make(self, messages: int) -> list[bytes]:
+    def make(self, messages: int) -> list[Outgoing]:
         """Return so many messages more."""
         first, self._number = self._number, self._number + messages
         return [self._message(number) for number in range(first, self._number)]
 
-    def _message(self, number: int) -> bytes:
+    def _message(self, number: int) -> Outgoing:
         sequence, device = divmod(number, self.devices)
         issuer = issuer_of(device)
         lines = [
@@ -147,13 +152,13 @@ class Lines:
             f"value={record.value!r} {time_us(record)}"
             for record in records_of(device, sequence)
         ]
-        return publish_packet(f"lines/{device}", message_id(number), "\n".join(lines).encode())
+        return Outgoing(f"lines/{device}", "\n".join(lines).encode())
 
 
-def enrolments(devices: int, authority: str, signer: SeedSigner) -> list[bytes]:
-    """Return the packets by which an authority enrols the fleet."""
+def enrolments(devices: int, authority: str, signer: SeedSigner) -> list[Outgoing]:
+    """Return the statements by which an authority enrols the fleet."""
     topic, previous = registry_topic(authority), bytes(32)
-    packets: list[bytes] = []
+    messages: list[Outgoing] = []
     for device in range(devices):
         raw = sign_statement(
             signer,
@@ -166,8 +171,8 @@ def enrolments(devices: int, authority: str, signer: SeedSigner) -> list[bytes]:
             payload=encode_enrolment(_enrolment(device, authority)),
         )
         previous = hash_leaf(raw)
-        packets.append(publish_packet(topic, message_id(device), raw))
-    return packets
+        messages.append(Outgoing(topic, raw))
+    return messages
 
 
 def _enrolment(device: int, authority: str) -> Enrolment:

@@ -9,10 +9,11 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from pipeline.commands.bench.pipeline.city import BenchCity, await_true, run_city
-from pipeline.commands.bench.pipeline.load import RECORDS, Lines, Statements, enrolments
+from pipeline.commands.bench.pipeline.load import RECORDS, Lines, Statements, enrolments, to_packets
 from pipeline.commands.bench.pipeline.measure import (
     Stored,
     Throughput,
@@ -24,7 +25,6 @@ from pipeline.commands.bench.pipeline.sender import Sender
 from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack, find_stack
 from pipeline.commands.bench.pipeline.telegraf import CLIENT_ID, run_telegraf
 
-BRIDGE = "bridge"  # Its client id: what its session has kept is removed before and after.
 WARM_UP_S = 4.0
 WARM_UP_MESSAGES = 80_000
 SPARE = 1.25  # Of what the warm-up lets expect.
@@ -48,13 +48,12 @@ class Measured:
 
 async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds: float) -> Measured:
     """Run a city, and measure it."""
-    await Sender.forget(stack.mosquitto, BRIDGE)
     statements = Statements(devices)
-    packets = statements.sign(WARM_UP_MESSAGES)
+    packets = to_packets(statements.sign(WARM_UP_MESSAGES))
     with run_city(stack, influx) as city:
         say(f"city of {devices} devices: enrolment and warm-up")
         async with Sender.open(stack.mosquitto, "bench-authority") as sender:
-            await sender.send_all(enrolments(devices, city.authority, city.authority_key))
+            await sender.send_all(to_packets(enrolments(devices, city.authority, city.authority_key)))
         await_true("enrolment", lambda: city.enrolled() == devices)
         meter = meter_of(stack, city.pids)
         async with Sender.open(stack.mosquitto, "bench-devices") as sender:
@@ -64,7 +63,7 @@ async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds:
             left = packets[sender.sent :]
             need = int(per_s * seconds * (SPARE + LATENCY_LOAD)) - len(left)
             say(f"city of {devices} devices: signing {max(need, 0)} statements")
-            left += statements.sign(max(need, 0))
+            left += to_packets(statements.sign(max(need, 0)), len(packets))
             say(f"city of {devices} devices: throughput")
             meter.rss.clear()
             before = sender.sent
@@ -77,7 +76,7 @@ async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds:
             latencies = await measure_latency(sender, left[:count], stored, log, half_per_s, devices)
         kept, outcomes = bytes_of(stack, influx, city), city.outcomes()
         records = sender.sent * RECORDS
-    await Sender.forget(stack.mosquitto, BRIDGE)
+    await Sender.forget(stack.mosquitto, city.bridge)
     return Measured(
         devices,
         throughput,
@@ -93,7 +92,7 @@ async def measure_telegraf(stack: Stack, influx: InfluxMeter, devices: int, seco
     """Run Telegraf, and measure it."""
     await Sender.forget(stack.mosquitto, CLIENT_ID)
     lines = Lines(devices)
-    packets = lines.make(WARM_UP_MESSAGES * 2)
+    packets = to_packets(lines.make(WARM_UP_MESSAGES * 2))
     with run_telegraf(stack, influx) as telegraf:
         say("Telegraf: warm-up and throughput")
         meter = meter_of(stack, telegraf.pids)
@@ -102,7 +101,7 @@ async def measure_telegraf(stack: Stack, influx: InfluxMeter, devices: int, seco
             warm = await measure_throughput(sender, packets, stored, meter, WARM_UP_S)
             left = packets[sender.sent :]
             need = int(warm.records_per_s / RECORDS * seconds * SPARE) - len(left)
-            left += lines.make(max(need, 0))
+            left += to_packets(lines.make(max(need, 0)), len(packets))
             meter.rss.clear()
             throughput = await measure_throughput(sender, left, stored, meter, seconds)
     await Sender.forget(stack.mosquitto, CLIENT_ID)
@@ -131,13 +130,13 @@ def say(text: str) -> None:
 async def run(devices: int, seconds: float, *, compare: bool, as_json: bool) -> int:
     """Measure, and print. Exit 0: the goals are met; 1: not all."""
     stack = find_stack()
-    influx = InfluxMeter(stack)
     telegraf: list[Throughput] = []
-    if compare:
-        telegraf.append(await measure_telegraf(stack, influx, devices, seconds / 2))
-    city = await measure_city(stack, influx, devices, seconds)
-    if compare:
-        telegraf.append(await measure_telegraf(stack, influx, devices, seconds / 2))
+    with closing(InfluxMeter(stack)) as influx:
+        if compare:
+            telegraf.append(await measure_telegraf(stack, influx, devices, seconds / 2))
+        city = await measure_city(stack, influx, devices, seconds)
+        if compare:
+            telegraf.append(await measure_telegraf(stack, influx, devices, seconds / 2))
     figures = judge(city, telegraf)
     if as_json:
         print(

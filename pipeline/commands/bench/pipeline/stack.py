@@ -69,6 +69,10 @@ class InfluxMeter:
         self._stack = stack
         self._connection = HTTPConnection(stack.influx, timeout=30)
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
     def stored(self) -> int:
         """Return how many points were stored since the server's start, by whomever."""
         found = _STORED.search(self._metrics())
@@ -83,23 +87,33 @@ class InfluxMeter:
         self._connection.request("GET", "/metrics")
         return self._connection.getresponse().read()
 
+    def count_points(self, bucket: str) -> int:
+        """Return how many points a bucket holds."""
+        flux = (
+            f'from(bucket: "{bucket}") |> range(start: 0, stop: 2262-01-01T00:00:00Z) '
+            '|> filter(fn: (r) => r._field == "value") |> group() |> count() |> keep(columns: ["_value"])'
+        )
+        path = f"/api/v2/query?org={self._stack.org}"
+        rows = self._ask("POST", path, {"query": flux, "type": "flux"}).decode().split()
+        return int(rows[1].rpartition(",")[2]) if len(rows) > 1 else 0
+
     def make_bucket(self, name: str) -> str:
         """Make a bucket and return its id."""
-        orgs = self._ask("GET", f"/api/v2/orgs?org={self._stack.org}")
-        made = self._ask("POST", "/api/v2/buckets", {"orgID": orgs["orgs"][0]["id"], "name": name})
-        return str(made["id"])
+        orgs = json.loads(self._ask("GET", f"/api/v2/orgs?org={self._stack.org}"))
+        body = {"orgID": orgs["orgs"][0]["id"], "name": name}
+        return str(json.loads(self._ask("POST", "/api/v2/buckets", body))["id"])
 
     def remove_bucket(self, bucket_id: str) -> None:
         """Remove a bucket with all that is in it."""
         self._ask("DELETE", f"/api/v2/buckets/{bucket_id}")
 
-    def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
+    def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> bytes:
         request = urllib.request.Request(
             f"http://{self._stack.influx}{path}",
             json.dumps(body).encode() if body else None,
             {"Authorization": f"Token {self._stack.token}", "Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            raw = answer.read()
-        return json.loads(raw) if raw else None
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            raw: bytes = answer.read()
+        return raw
