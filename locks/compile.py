@@ -23,6 +23,7 @@ USES = {
     "service": ["pyproject.toml", "--extra", "service"],
     "device": ["pyproject.toml", "--extra", "device", *LIGHT],
     "verify": ["pyproject.toml", *LIGHT],
+    "build": ["locks/build.in"],
     "uv": ["locks/uv.in"],
     "peers": ["locks/peers.in"],
 }

@@ -101,6 +101,11 @@ class CityFolder:
         return self.root / "keys" / "mqtt"
 
     @property
+    def grafana_password(self) -> Path:
+        """The password of Grafana's administrator, alone in a folder, which is all that Grafana sees."""
+        return self.root / "grafana" / "password"
+
+    @property
     def influx_admin(self) -> Path:
         """The token of InfluxDB's administrator, which no service needs."""
         return self.root / "keys" / "influx-admin.token"

@@ -193,9 +193,15 @@ def mosquitto_settings(port: int, data: Path, *, tls: bool) -> str:
     return f"{settings}persistence_location {data}/\n{user}"
 
 
-def start_kafka() -> dict[str, str | int]:
-    data, port, controller = STACK / "kafka", free_port(), free_port()
-    data.mkdir(exist_ok=True)
+def environment() -> dict[str, str]:
+    """Return what deploy tells Kafka and InfluxDB by their environment."""
+    lines = (HERE.parent / "servers.env").read_text().splitlines()
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    return {name: value for name, _, value in pairs}
+
+
+def kafka_settings(port: int, controller: int, data: Path) -> str:
+    """Return deploy's settings, on loopback."""
     own = {
         "log.dirs": data / "logs",
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
@@ -203,13 +209,19 @@ def start_kafka() -> dict[str, str | int]:
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
     }
     settings = (HERE.parent / "kafka" / "server.properties").read_text()
+    return settings + "".join(f"{name}={value}\n" for name, value in own.items())
+
+
+def start_kafka() -> dict[str, str | int]:
+    data, port, controller = STACK / "kafka", free_port(), free_port()
+    data.mkdir(exist_ok=True)
     path = data / "server.properties"
-    path.write_text(settings + "".join(f"{name}={value}\n" for name, value in own.items()))
+    path.write_text(kafka_settings(port, controller, data))
     java = [
         find_program("java", "apt install openjdk-17-jre-headless"),
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     ]
-    java += ["-Xmx512m", "-cp", f"{LIBS}/*"]
+    java += [*environment()["KAFKA_HEAP_OPTS"].split(), "-cp", f"{LIBS}/*"]
     if not (data / "logs").exists():
         cluster = call([*java, "kafka.tools.StorageTool", "random-uuid"]).split()[-1]
         call([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(path)])
@@ -219,14 +231,7 @@ def start_kafka() -> dict[str, str | int]:
 def start_influxdb() -> dict[str, str | int]:
     data, port = STACK / "influxdb", free_port()
     data.mkdir(exist_ok=True)
-    command = [
-        str(INFLUXD),
-        "--reporting-disabled",
-        "--http-bind-address",
-        f"127.0.0.1:{port}",
-        "--log-level",
-        "warn",
-    ]
+    command = [str(INFLUXD), "--http-bind-address", f"127.0.0.1:{port}"]
     for name in ("bolt", "engine", "sqlite"):
         command += [f"--{name}-path", str(data / name)]
     return {"influx": f"127.0.0.1:{port}", "influx_pid": launch("influxdb", command)}
@@ -257,6 +262,7 @@ def launch(name: str, command: Sequence[str], folder: Path | None = None) -> int
             stderr=log,
             start_new_session=True,
             cwd=folder or STACK,
+            env={**os.environ, **environment()},
         )
     return server.pid
 

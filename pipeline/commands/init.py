@@ -23,6 +23,8 @@ def run(directory: Path, hosts: Sequence[str]) -> int:
     """Make what the folder lacks, and say where what is."""
     folder, _ = open_city(directory)
     _make_broker_files(folder, hosts)
+    if not folder.grafana_password.exists():
+        replace_file(folder.grafana_password, token_urlsafe(SECRET_BYTES).encode(), SECRET)
     print(f"policy {folder.policy}, authority's key {folder.authority_key}")
     print(f"broker's files {folder.broker}, passwords {folder.access}")
     return 0
