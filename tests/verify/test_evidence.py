@@ -642,6 +642,7 @@ def content_of(data: bytes) -> bytes:
 # Limits
 
 
+@pytest.mark.serial
 def test_memory_does_not_grow_with_the_file() -> None:
     """Four times the statements, the same memory to within a tenth: what is read at once is in it already."""
     peaks: list[int] = []
