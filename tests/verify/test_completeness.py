@@ -272,7 +272,6 @@ def test_what_is_remembered_is_bounded() -> None:
     assert (len(shown.equivocations), shown.unnamed) == (NAMED_MAX, 5)
 
 
-@pytest.mark.serial
 def test_memory_does_not_grow_with_statements() -> None:
     """A signer's million statements in a row are one run."""
     signer = of(list(range(5000)))
