@@ -517,6 +517,15 @@ def test_evidence_against_a_lost_enrolment_is_no_finding() -> None:
     assert found(log.files) == [("block/0/001", "file_missing")]
 
 
+def test_of_a_wrong_enrolment_nothing_that_follows_is_told_again() -> None:
+    """The operator took it up; whose key it is, and the states from there on, are no findings of their own."""
+    log, stranger = Log().begin(), device_in(1, 5)
+    log.enrol(spoiled(enrol(stranger, 9)))
+    log.add(1, [stranger.read(), log.devices[0].read()])
+    log.publish()
+    assert found(log.files) == [("block/0/001 leaf 1", "signature_invalid")]
+
+
 def test_after_a_lost_registry_signatures_are_checked_on() -> None:
     """Of keys that are known; one that is not is not missed, whatever state its block names."""
     log = Log().begin()
