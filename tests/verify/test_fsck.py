@@ -518,7 +518,7 @@ def test_evidence_against_a_lost_enrolment_is_no_finding() -> None:
 
 
 def test_of_a_wrong_enrolment_nothing_that_follows_is_told_again() -> None:
-    """The operator took it up; whose key it is, and the states from there on, are no findings of their own."""
+    """The operator took it up: whose key it is, and the states behind it, are no findings of their own."""
     log, stranger = Log().begin(), device_in(1, 5)
     log.enrol(spoiled(enrol(stranger, 9)))
     log.add(1, [stranger.read(), log.devices[0].read()])
