@@ -225,9 +225,11 @@ def _blocks(observations: Observations, settings: Settings) -> _Blocks:
 
 
 def _drift(y: Floats, window: int, most: float) -> Floats:
-    """Return the running median, which cannot follow far; nothing where the record is short."""
+    """Return the running median, which cannot follow far; in a short record that of all of it."""
     if y.shape[0] < 2 * window:
-        return np.zeros_like(y)
+        read = np.isfinite(y).any(axis=0)
+        middle = np.array([np.nanmedian(y[:, j]) if read[j] else 0.0 for j in range(y.shape[1])])
+        return np.broadcast_to(np.clip(middle, -most, most), y.shape)
     half = window // 2
     drift = np.zeros_like(y)
     for j in range(y.shape[1]):
