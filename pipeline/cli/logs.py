@@ -131,3 +131,13 @@ def rebuild(
     from pipeline.commands.rebuild import run
 
     raise typer.Exit(uvloop.run(run(what, directory, config, first, as_json=as_json)))
+
+
+@app.command(epilog="Example: cityproof reconcile --config city.toml --json")
+def reconcile(directory: Folder = LATEST, config: Config = None, as_json: AsJson = False) -> None:
+    """Say what became of every statement: stored, superseded, waiting, refused. Exit 1: some are missing."""
+    import uvloop
+
+    from pipeline.commands.reconcile import run
+
+    raise typer.Exit(uvloop.run(run(directory, config, as_json=as_json)))

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.commands.progress import Progress, progress_bar
 from pipeline.counts import Counts
 from pipeline.edges.sqlite_index import SqliteReceiptIndex
-from pipeline.folder import SHARDS, CityFolder
+from pipeline.folder import CityFolder
 from pipeline.services import Site, run_services
 from pipeline.stages import courier, projector
 from pipeline.stages.follow import log_end
@@ -48,7 +48,7 @@ async def run(what: str, directory: Path, config: Path | None, first: int, *, as
     if first and what != "points":
         raise InputError("--from", f"{what} is made again as a whole", "Leave it out.")
     began_s = time.monotonic()
-    async with _open_site(directory, config) as site:
+    async with open_idle_site(directory, config) as site:
         with progress_bar(f"rebuilding {what}", "log", shown=not as_json) as progress:
             done = await TARGETS[what](site, first, progress)
     seconds = time.monotonic() - began_s
@@ -61,7 +61,8 @@ async def run(what: str, directory: Path, config: Path | None, first: int, *, as
 
 
 @asynccontextmanager
-async def _open_site(directory: Path, config: Path | None) -> AsyncGenerator[Site]:
+async def open_idle_site(directory: Path, config: Path | None) -> AsyncGenerator[Site]:
+    """Open the city of a file of settings where there is one, and else a stopped one in a folder."""
     if config is None:
         from pipeline.embedded import open_stopped_site
 
@@ -117,7 +118,7 @@ async def _receipts(site: Site, _first: int, progress: Progress) -> Rebuilt:
             nonlocal reached
             reached = log_offset
 
-        await _watch(courier.reindex(site.bus, SHARDS, index, counts, hear), end, position, progress)
+        await _watch(courier.reindex(site.bus, site.shards, index, counts, hear), end, position, progress)
     return Rebuilt(counts.given, "receipts")
 
 
