@@ -1,14 +1,12 @@
 """`cityproof shipment report`: a shipment on one page, as HTML and PDF, with the evidence beside it."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.commands.report_pdf import check_fonts, report_pdf
 from pipeline.commands.shipment import EXITS
 from pipeline.commands.shipment_account import load_account
 from pipeline.commands.shipment_log import Source
-from pipeline.shipping.report import make_report
-from pipeline.shipping.report_html import report_html
 from pipeline.shipping.report_texts import LANGUAGES, Language
 from pipeline.wire.errors import InputError
 
@@ -24,6 +22,12 @@ def run(
     pdf: bool,
 ) -> int:
     """Write the report in each language. Exit 0: in limits; 1: breach; 3: undetermined."""
+    if find_spec("segno") is None:
+        raise InputError("shipment report", "segno is not installed", "Install cityproof[report].")
+    from pipeline.commands.report_pdf import check_fonts, report_pdf
+    from pipeline.shipping.report import make_report
+    from pipeline.shipping.report_html import report_html
+
     if pdf:
         for language in languages:
             check_fonts(language)

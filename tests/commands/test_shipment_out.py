@@ -1,30 +1,41 @@
 """`cityproof shipment report, export, scan` on a log: what goes out is what the log says, and is verified."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipeline.commands import shipment_export, shipment_report, shipment_scan
+from pipeline.commands import shipment_export, shipment_import, shipment_report, shipment_scan
+from pipeline.commands.key_new import run as new_key
 from pipeline.commands.shipment import run as judge_readings
 from pipeline.commands.shipment_log import Source, read_shipment
+from pipeline.edges.keyfile import load_key
+from pipeline.edges.sqlite_findings import SqliteFindings
 from pipeline.log.merkle import hash_leaf
 from pipeline.shipping.epcis import read_document, read_event
 from pipeline.shipping.judged import make_judged
 from pipeline.shipping.profile import parse_profile
-from pipeline.shipping.signed_events import to_statement
+from pipeline.shipping.signed_events import from_statement, to_statement
 from pipeline.shipping.whole import judge_whole
-from pipeline.wire.epcis_event import encode_epcis_event
+from pipeline.wire.epcis_event import decode_epcis_event, encode_epcis_event
 from pipeline.wire.errors import InputError
 from pipeline.wire.quantities import QUANTITIES
 from pipeline.wire.senml import Record, encode_pack
 from pipeline.wire.shipment import Limits, Rejected, ShipmentStatement, encode_shipment
-from pipeline.wire.statement import CONTENT_EPCIS, CONTENT_SENML, CONTENT_SHIPMENT
+from pipeline.wire.statement import (
+    CONTENT_EPCIS,
+    CONTENT_SENML,
+    CONTENT_SHIPMENT,
+    parse_statement,
+    verify_statement,
+)
 from tests.shipping.accounts import CLINIC_PARTY, FIRST, LOGGERS, SECOND, SHIPPER, events, packs, profile
 from tests.support.changes import NOWHERE
 from tests.support.city import AUTHORITIES_TEXT, Device, ForgedLog, enrol, enrolment, policy_text
@@ -245,6 +256,89 @@ def test_what_is_no_product(city: City, scanned: str, message: str) -> None:
     with pytest.raises(InputError) as refused:
         shipment_scan.run(scanned, city.source, as_json=False)
     assert message in str(refused.value)
+
+
+def test_what_is_not_installed_is_named(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without segno there is no report, without Typst no PDF, without a font none in Chinese."""
+    import typst
+
+    from pipeline.commands import report_pdf
+
+    def lacks(name: str) -> str:
+        monkeypatch.setattr(shipment_report, "find_spec", lambda asked: asked != name or None)
+        monkeypatch.setattr(report_pdf, "find_spec", lambda asked: asked != name or None)
+        with pytest.raises(InputError) as refused:
+            shipment_report.run(city.source, NAME, None, tmp_path, ["zh"], "", pdf=True)
+        return str(refused.value)
+
+    assert "segno is not installed. Install cityproof[report]" in lacks("segno")
+    assert "Typst is not installed. Install cityproof[report], or write HTML" in lacks("typst")
+    monkeypatch.setattr(typst, "Fonts", lambda: SimpleNamespace(families=lambda: ["Libertinus Serif"]))
+    assert "apt install fonts-noto-cjk" in lacks("nothing")
+    assert not list(tmp_path.iterdir())
+
+
+DOCUMENT = {
+    "@context": ["https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"],
+    "type": "EPCISDocument",
+    "schemaVersion": "2.0",
+    "creationDate": "2026-03-02T08:00:00Z",
+    "epcisBody": {
+        "eventList": [
+            {"type": "ObjectEvent", "eventTime": f"2026-03-0{day}T08:00:00Z", "eventTimeZoneOffset": "+00:00",
+             "action": "OBSERVE", "epcList": [ITEM], "example:note": day}
+            for day in (1, 2)
+        ]
+    },
+}  # fmt: skip
+
+
+def test_an_import_without_a_network_waits(
+    city: City, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each event is a signed statement of its own, under its hash, in the outbox beside the key; exit 3."""
+    document, key = tmp_path / "partner.json", tmp_path / "carrier.key"
+    document.write_text(json.dumps(DOCUMENT), encoding="utf-8")
+    assert new_key("carrier", FIRST, key, "*", "*", as_json=False) == 0
+    signer, _ = load_key(key)
+    capsys.readouterr()
+
+    assert shipment_import.run(document, key, city.source, "mqtt://127.0.0.1:1", as_json=True) == 3
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["outcome"] for row in rows] == ["waiting", "waiting"]
+    assert [row["kind"] for row in rows] == [event.hash for event in read_document(document.read_bytes())]
+    raws = asyncio.run(waiting(key))
+    for raw, event in zip(raws, read_document(document.read_bytes()), strict=True):
+        statement = parse_statement(raw)
+        verify_statement(statement, signer.public_key)
+        assert (statement.issuer, statement.subject) == (FIRST, event.hash)
+        assert from_statement(decode_epcis_event(statement.payload)).fields == event.fields
+
+
+async def waiting(key: Path) -> Sequence[bytes]:
+    async with SqliteFindings.open(key.with_name(key.name + ".statements")) as outbox:
+        return await outbox.waiting(10)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"{}", "epcis_shape: the whole"),
+        (json.dumps(DOCUMENT).replace("OBSERVE", "LOOK", 1).encode(), "eventList.0.ObjectEvent.action"),
+        (json.dumps({**DOCUMENT, "epcisBody": {"eventList": []}}).encode(), "it holds no event"),
+        (json.dumps(DOCUMENT).replace(ITEM, "urn:x:" + 13_000 * "y", 1).encode(), "12,288 bytes"),
+    ],
+)
+def test_what_is_not_imported(city: City, tmp_path: Path, content: bytes | None, message: str) -> None:
+    """A document with a fault anywhere is refused whole: nothing is signed."""
+    document, key = tmp_path / "partner.json", tmp_path / "carrier.key"
+    if content is not None:
+        document.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        shipment_import.run(document, key, city.source, "mqtt://127.0.0.1:1", as_json=True)
+    assert message in str(refused.value)
+    assert not key.with_name(key.name + ".statements").exists()
 
 
 def test_wrong_wishes_are_named(city: City, tmp_path: Path) -> None:

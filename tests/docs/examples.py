@@ -485,6 +485,7 @@ def examples() -> dict[str, bytes]:
         "finding-statement": finding_statement(),
         "shipment-statement": shipment_statement(),
         "epcis-statement": epcis_statement(),
+        "compact-verdict": encode([shipment_statement(), enrolment_statement(), rotation_statement()]),
         **{f"shipment-{kind_rule(stated)}": encode_shipment(stated) for stated in other_statements()},
         "registry-record": key_record().leaf(),
         "admission-record": AdmissionRecord(DEVICE, bytes(32), bytes(32)).leaf(),

@@ -30,6 +30,11 @@ PARTS: dict[str, Callable[[Any], list[tuple[str, Any]]]] = {
     "finding-statement": lambda v: _sign1(v, "finding-header", "empty", "finding"),
     "shipment-statement": lambda v: _sign1(v, "shipment-header", "empty", "shipment"),
     "epcis-statement": lambda v: _sign1(v, "epcis-header", "empty", "epcis-event"),
+    "compact-verdict": lambda v: [
+        ("shipment-statement", cbor2.loads(v[0])),
+        ("enrolment-statement", cbor2.loads(v[1])),
+        *(("rotation-statement", cbor2.loads(raw)) for raw in v[2:]),
+    ],
     "epcis-event": lambda v: [("epcis-namespaces", v[3])] if 3 in v else [],
     "shipment": lambda v: [(f"shipment-{KIND_RULES.get(v[1], v[1])}", v)],
     "shipment-created": lambda v: [
