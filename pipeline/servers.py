@@ -14,7 +14,7 @@ from pipeline.edges.mqtt import MqttInbox, MqttPublisher
 from pipeline.folder import CityFolder
 from pipeline.ports import Inbox, PointReader, PointStore
 from pipeline.ports import Publisher as MqttSender
-from pipeline.services import COMPACTED, INBOX_TOPICS, PARTITIONS, SYNCED, Site, Work
+from pipeline.services import COMPACTED, INBOX_TOPICS, SYNCED, Site, Work, partitions
 from pipeline.settings import Settings
 from pipeline.wire.errors import InputError
 from pipeline.wire.topics import STATEMENTS
@@ -63,7 +63,7 @@ async def open_site(settings: Settings, process: str, member: str | None = None)
 
     opened = KafkaBus.open(
         kafka.servers,
-        PARTITIONS,
+        partitions(kafka.shards),
         compacted=COMPACTED,
         synced=SYNCED,
         prefix=kafka.prefix,
@@ -71,7 +71,7 @@ async def open_site(settings: Settings, process: str, member: str | None = None)
         client_id=process,
     )
     async with opened as bus:
-        yield Site(folder, bus, inbox, sender, points, share)
+        yield Site(folder, bus, inbox, sender, points, kafka.shards, share)
 
 
 @contextmanager

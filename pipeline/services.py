@@ -24,7 +24,6 @@ from pipeline.stages.witness import Witness
 from pipeline.wire.errors import InputError, UnavailableError
 from pipeline.wire.topics import BLOCKS, LOG, REFUSED, STATE, STATEMENTS
 
-PARTITIONS = {STATEMENTS: SHARDS, BLOCKS: SHARDS, REFUSED: SHARDS, STATE: SHARDS, LOG: 1}
 COMPACTED = {STATE}
 # A power cut may take statements and refusals that one broker has acknowledged: devices send them again.
 SYNCED = {BLOCKS, LOG, STATE}
@@ -32,6 +31,14 @@ INBOX_TOPICS = ("statements/+", "registry/+")
 
 
 Work = Callable[[int], Awaitable[None]]
+
+
+def partitions(shards: int) -> Mapping[str, int]:
+    """Return how many partitions each topic has."""
+    return dict.fromkeys((STATEMENTS, BLOCKS, REFUSED, STATE), shards) | {LOG: 1}
+
+
+PARTITIONS = partitions(SHARDS)
 
 
 async def work_on_every_shard(work: Work) -> None:
@@ -55,6 +62,7 @@ class Site:
         inbox: Opens the session that statements come in by.
         sender: Opens the session that receipts go out by.
         points: Opens the point store.
+        shards: How many the log was begun with.
         share: Works on those shards that fall to this process.
         board: What the stages count.
         on_published: Hears the size of every published checkpoint.
@@ -65,6 +73,7 @@ class Site:
     inbox: Callable[[], AbstractAsyncContextManager[Inbox]]
     sender: Callable[[], AbstractAsyncContextManager[MqttSender]]
     points: Callable[[], AbstractAsyncContextManager[PointStore]]
+    shards: int = SHARDS
     share: Callable[[Work], Awaitable[None]] = work_on_every_shard
     board: Board = field(default_factory=Board)
     on_published: Callable[[int], None] = lambda _size: None
@@ -106,7 +115,7 @@ def _read(name: str, folder: CityFolder) -> bytes:
 async def _bridge(site: Site) -> None:
     with site.board.running("bridge") as counts:
         async with site.inbox() as inbox:
-            await bridge.run(site.bus, inbox, SHARDS, counts=counts)
+            await bridge.run(site.bus, inbox, site.shards, counts=counts)
 
 
 async def _aggregator(site: Site) -> None:
@@ -114,7 +123,7 @@ async def _aggregator(site: Site) -> None:
 
     async def seal(shard: int) -> None:
         with site.board.running("aggregator", str(shard)) as counts:
-            await aggregator.run(site.bus, shard, SHARDS, authorities, counts)
+            await aggregator.run(site.bus, shard, site.shards, authorities, counts)
 
     await site.share(seal)
 
@@ -122,7 +131,7 @@ async def _aggregator(site: Site) -> None:
 async def _log(site: Site) -> None:
     key = load_log_key(site.folder)
     with site.board.running("log") as counts:
-        await log.run(site.bus, key.name, SHARDS, key.signer, site.authorities(), counts)
+        await log.run(site.bus, key.name, site.shards, key.signer, site.authorities(), counts)
 
 
 async def _publisher(site: Site) -> None:
@@ -133,20 +142,20 @@ async def _publisher(site: Site) -> None:
         witnesses = await _open_witnesses(stack, site.folder, key, policy)
         files, state = LocalFiles(site.folder.log), LocalFiles(site.folder.state / "publisher")
         publisher = Publisher(key, policy, witnesses, files, state, site.on_published)
-        await publisher.run(site.bus, SHARDS, counts)
+        await publisher.run(site.bus, site.shards, counts)
 
 
 async def _courier(site: Site) -> None:
     with site.board.running("courier") as counts:
         receipts = SqliteReceiptIndex.open(site.folder.state / "receipts.db")
         async with receipts as index, site.sender() as sender:
-            await courier.run(site.bus, SHARDS, sender, index, counts)
+            await courier.run(site.bus, site.shards, sender, index, counts)
 
 
 async def _projector(site: Site) -> None:
     with site.board.running("projector") as counts, site.held("projector"):
         async with site.points() as points:
-            await projector.run(site.bus, SHARDS, site.authorities(), points, counts)
+            await projector.run(site.bus, site.shards, site.authorities(), points, counts)
 
 
 async def _open_witnesses(

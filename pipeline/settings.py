@@ -49,12 +49,14 @@ class MqttSettings(_Table):
 class KafkaSettings(_Table):
     """Where Kafka is: `host:port`, several with commas; the prefix stands before every name in it.
 
-    Where the number of replicas is not said, topics lie on three brokers, or as many as there are.
+    Where the number of replicas is not said, topics lie on three brokers, or as many as there are. The number
+    of shards, the registry's among them, is for good: a log is begun with it.
     """
 
     servers: str = Field(default="127.0.0.1:9092", pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$")
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     replicas: int | None = Field(default=None, ge=1)
+    shards: int = Field(default=5, ge=2, le=256)
 
 
 class InfluxSettings(_Table):

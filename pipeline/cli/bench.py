@@ -94,12 +94,19 @@ def bench_pipeline(
     compare: Annotated[
         Compared | None, typer.Option(help="Measure this beside it: the same records, unsigned.")
     ] = None,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="From 10 to 1,000 devices, and from 1 to 8 shards.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure the services on the servers of `make stack`. Exit 0: the goals are met; 1: not all."""
     import uvloop
 
+    from pipeline.commands.bench.pipeline import growth as growing
     from pipeline.commands.bench.pipeline.run import run
+
+    if growth:
+        raise typer.Exit(uvloop.run(growing.run(seconds, as_json=as_json)))
 
     raise typer.Exit(uvloop.run(run(devices, seconds, compare=compare is not None, as_json=as_json)))
 

@@ -15,7 +15,7 @@ from pipeline.edges.kafka_checkup import check_clock, check_kafka
 from pipeline.edges.mqtt_checkup import check_broker
 from pipeline.folder import CityFolder
 from pipeline.servers import read_token
-from pipeline.services import COMPACTED, PARTITIONS, SYNCED
+from pipeline.services import COMPACTED, SYNCED, partitions
 from pipeline.settings import Settings, load_settings
 from pipeline.stages.bridge import RECEIVE_MAX
 from pipeline.wire.errors import InputError, PipelineError
@@ -85,12 +85,13 @@ def _check_folder(folder: CityFolder) -> list[Check]:
 
 async def _check_kafka(settings: Settings) -> list[Check]:
     kafka = settings.kafka
+    topics = partitions(kafka.shards)
     checks = [
-        *await check_kafka(kafka.servers, PARTITIONS, compacted=COMPACTED, synced=SYNCED, prefix=kafka.prefix)
+        *await check_kafka(kafka.servers, topics, compacted=COMPACTED, synced=SYNCED, prefix=kafka.prefix)
     ]
     if not any(check.verdict is Verdict.UNKNOWN for check in checks):
         try:
-            async with KafkaBus.open(kafka.servers, PARTITIONS, prefix=kafka.prefix) as bus:
+            async with KafkaBus.open(kafka.servers, topics, prefix=kafka.prefix) as bus:
                 last = await bus.last(LOG, 0)
         except PipelineError as error:
             checks.append(unknown(f"Kafka {kafka.servers}", str(error), "Look into its log."))

@@ -10,7 +10,7 @@ from pipeline.edges.clock import SYSTEM_CLOCK
 from pipeline.edges.keyfile import load_or_create_key
 from pipeline.edges.sqlite_alarms import SqliteAlarms
 from pipeline.edges.webhook import open_webhook, public_key_text
-from pipeline.folder import SHARDS, CityFolder
+from pipeline.folder import CityFolder
 from pipeline.ports import Bus
 from pipeline.stages import alarms
 from pipeline.wire.errors import FencedError, UnavailableError
@@ -18,7 +18,7 @@ from pipeline.wire.errors import FencedError, UnavailableError
 NAME = "https://alarms.demo.cityproof.example/"
 
 
-async def watch(bus: Bus, folder: CityFolder, url: str) -> None:
+async def watch(bus: Bus, shards: int, folder: CityFolder, url: str) -> None:
     """Watch a city's shipments and tell this URL, until cancelled.
 
     Raises:
@@ -30,7 +30,7 @@ async def watch(bus: Bus, folder: CityFolder, url: str) -> None:
         open_webhook(url, signer) as receiver,
     ):
         print(f"alarms go to {url}, signed by {public_key_text(signer)}", flush=True)
-        await alarms.run(bus, SHARDS, store, receiver, SYSTEM_CLOCK, Random())  # noqa: S311 - jitter
+        await alarms.run(bus, shards, store, receiver, SYSTEM_CLOCK, Random())  # noqa: S311 - jitter
 
 
 async def run(config: Path | None, url: str) -> int:
@@ -43,7 +43,7 @@ async def run(config: Path | None, url: str) -> int:
     status = 0
     try:
         async with open_site(settings, "alarms", None) as site:
-            task = asyncio.create_task(watch(site.bus, site.folder, url))
+            task = asyncio.create_task(watch(site.bus, site.shards, site.folder, url))
             try:
                 await run_until_stopped(stopping, task)
             finally:

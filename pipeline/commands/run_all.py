@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.commands.stopping import heed_signals, run_until_stopped
 from pipeline.embedded import embedded_city
-from pipeline.folder import open_city
+from pipeline.folder import SHARDS, open_city
 
 
 async def run(directory: Path, port: int, webhook: str | None = None) -> int:
@@ -21,7 +21,7 @@ async def run(directory: Path, port: int, webhook: str | None = None) -> int:
         from pipeline.commands.run_alarms import watch
 
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(watch(city.stages.bus, folder, webhook))
+            watching = group.create_task(watch(city.stages.bus, SHARDS, folder, webhook))
             await run_until_stopped(stopping, city.stages.task)
             watching.cancel()
     return 0

@@ -73,13 +73,13 @@ class BenchCity:
 
 
 @contextmanager
-def run_city(stack: Stack, influx: InfluxMeter) -> Generator[BenchCity]:
-    """Run a city and leave nothing of it in the servers but its topics, which Kafka keeps."""
+def run_city(stack: Stack, influx: InfluxMeter, shards: int = 4) -> Generator[BenchCity]:
+    """Run a city with so many shards for readings; of it stay its topics, which Kafka keeps."""
     prefix = f"bench-{token_hex(4)}."
     bucket_id = influx.make_bucket(prefix)
     with TemporaryDirectory(prefix="cityproof-bench-") as folder:
         city, keys = open_city(Path(folder) / "city")
-        config = _write_settings(Path(folder), city, stack, prefix)
+        config = _write_settings(Path(folder), city, stack, prefix, shards)
         services = {name: _start(name, config, Path(folder) / f"{name}.log") for name in SERVICES}
         try:
             for name, process in services.items():
@@ -94,7 +94,7 @@ def run_city(stack: Stack, influx: InfluxMeter) -> Generator[BenchCity]:
             influx.remove_bucket(bucket_id)
 
 
-def _write_settings(folder: Path, city: CityFolder, stack: Stack, prefix: str) -> Path:
+def _write_settings(folder: Path, city: CityFolder, stack: Stack, prefix: str, shards: int) -> Path:
     host, _, port = stack.mosquitto.rpartition(":")
     token = city.root / "keys" / "influx.token"
     token.touch(0o600)
@@ -102,7 +102,7 @@ def _write_settings(folder: Path, city: CityFolder, stack: Stack, prefix: str) -
     path = folder / "city.toml"
     path.write_text(
         f'folder = "{city.root}"\n[mqtt]\nhost = "{host}"\nport = {port}\n'
-        f'[kafka]\nservers = "{stack.kafka}"\nprefix = "{prefix}"\n'
+        f'[kafka]\nservers = "{stack.kafka}"\nprefix = "{prefix}"\nshards = {shards + 1}\n'
         f'[influx]\nurl = "http://{stack.influx}"\norg = "{stack.org}"\nbucket = "{prefix}"\n'
     )
     return path

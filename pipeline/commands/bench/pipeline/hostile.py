@@ -21,7 +21,6 @@ from pipeline.commands.bench.pipeline.measure import WAITING_MAX, Stored
 from pipeline.commands.bench.pipeline.run import say
 from pipeline.commands.bench.pipeline.sender import Sender
 from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack, find_stack
-from pipeline.folder import SHARDS
 from pipeline.servers import open_site
 from pipeline.settings import load_settings
 from pipeline.stages.envelopes import unwrap_outcomes
@@ -130,7 +129,7 @@ async def _kept(city: BenchCity, classes: Mapping[bytes, str]) -> Mapping[str, i
     kept: Counter[str] = Counter()
     async with (
         open_site(load_settings(city.config).settings, "bench") as site,
-        site.bus.reader(REFUSED, range(SHARDS)) as reader,
+        site.bus.reader(REFUSED, range(site.shards)) as reader,
     ):
         while messages := await reader.read(READ_MAX, IDLE_S):
             for message in messages:

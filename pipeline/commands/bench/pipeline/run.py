@@ -25,10 +25,12 @@ from pipeline.commands.bench.pipeline.sender import Sender
 from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack, find_stack
 from pipeline.commands.bench.pipeline.telegraf import CLIENT_ID, run_telegraf
 
+SHARDS = 4  # For readings; the registry has one more.
 WARM_UP_S = 4.0
 WARM_UP_MESSAGES = 80_000
 SPARE = 1.25  # Of what the warm-up lets expect.
 LATENCY_LOAD = 0.5
+SENDER = "sender"
 SERVERS = ("mosquitto", "kafka", "influx")
 GOALS = {"of_telegraf": 0.5, "p50_s": 1.0, "p99_s": 2.0, "rss_bytes": 250e6}
 
@@ -38,6 +40,7 @@ class Measured:
     """One run of the pipeline: what it sustained, and at a part of that load when records were provable."""
 
     devices: int
+    shards: int
     throughput: Throughput
     latency_records_per_s: float
     p50_s: float
@@ -46,12 +49,14 @@ class Measured:
     outcomes: Mapping[str, int]
 
 
-async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds: float) -> Measured:
-    """Run a city, and measure it."""
+async def measure_city(
+    stack: Stack, influx: InfluxMeter, devices: int, seconds: float, shards: int = SHARDS
+) -> Measured:
+    """Run a city with so many shards for readings, and measure it."""
     statements = Statements(devices)
     packets = to_packets(statements.sign(WARM_UP_MESSAGES))
-    with run_city(stack, influx) as city:
-        say(f"city of {devices} devices: enrolment and warm-up")
+    with run_city(stack, influx, shards) as city:
+        say(f"city of {devices} devices, {shards} shards: enrolment and warm-up")
         async with Sender.open(stack.mosquitto, "bench-authority") as sender:
             await sender.send_all(to_packets(enrolments(devices, city.authority, city.authority_key)))
         await_true("enrolment", lambda: city.enrolled() == devices)
@@ -62,14 +67,14 @@ async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds:
             per_s = warm.records_per_s / RECORDS
             left = packets[sender.sent :]
             need = int(per_s * seconds * (SPARE + LATENCY_LOAD)) - len(left)
-            say(f"city of {devices} devices: signing {max(need, 0)} statements")
+            say(f"city of {devices} devices, {shards} shards: signing {max(need, 0)} statements")
             left += to_packets(statements.sign(max(need, 0)), len(packets))
-            say(f"city of {devices} devices: throughput")
+            say(f"city of {devices} devices, {shards} shards: throughput")
             meter.rss.clear()
             before = sender.sent
             throughput = await measure_throughput(sender, left, stored, meter, seconds)
             left = left[sender.sent - before :]
-            say(f"city of {devices} devices: latency")
+            say(f"city of {devices} devices, {shards} shards: latency")
             half_per_s = LATENCY_LOAD * throughput.records_per_s / RECORDS
             count = min(int(half_per_s * seconds), len(left))
             log = city.folder.log
@@ -79,6 +84,7 @@ async def measure_city(stack: Stack, influx: InfluxMeter, devices: int, seconds:
     await Sender.forget(stack.mosquitto, city.bridge)
     return Measured(
         devices,
+        shards,
         throughput,
         half_per_s * RECORDS,
         latencies[len(latencies) // 2],
@@ -110,7 +116,7 @@ async def measure_telegraf(stack: Stack, influx: InfluxMeter, devices: int, seco
 
 def meter_of(stack: Stack, pids: Mapping[str, int]) -> Meter:
     """Return a meter of these processes, of the servers and of who sends."""
-    return Meter({**pids, **stack.pids, "sender": os.getpid()})
+    return Meter({**pids, **stack.pids, SENDER: os.getpid()})
 
 
 def bytes_of(stack: Stack, influx: InfluxMeter, city: BenchCity) -> Mapping[str, int]:
@@ -154,18 +160,24 @@ async def run(devices: int, seconds: float, *, compare: bool, as_json: bool) -> 
 
 def judge(city: Measured, telegraf: Sequence[Throughput]) -> dict[str, float]:
     """Return the figures that have goals."""
-    own = [size for name, size in city.throughput.rss_bytes.items() if name not in (*SERVERS, "sender")]
-    figures = {"p50_s": city.p50_s, "p99_s": city.p99_s, "rss_bytes": float(max(own))}
+    rss_bytes = float(largest_service(city.throughput))
+    figures = {"p50_s": city.p50_s, "p99_s": city.p99_s, "rss_bytes": rss_bytes}
     if telegraf:
         mean = sum(found.records_per_s for found in telegraf) / len(telegraf)
         figures["of_telegraf"] = city.throughput.records_per_s / mean
     return figures
 
 
+def largest_service(found: Throughput) -> int:
+    """Return the most memory that a process of ours had."""
+    return max(size for name, size in found.rss_bytes.items() if name not in (*SERVERS, SENDER))
+
+
 def show(city: Measured, telegraf: Sequence[Throughput], figures: Mapping[str, float]) -> None:
     """Print for people."""
     found = city.throughput
-    print(f"{found.records_per_s:,.0f} records/s over {found.seconds:.0f} s, {city.devices} devices")
+    fleet = f"{city.devices} devices, {city.shards} shards"
+    print(f"{found.records_per_s:,.0f} records/s over {found.seconds:.0f} s, {fleet}")
     provable = f"provable after {city.p50_s:.2f} s (p50), {city.p99_s:.2f} s (p99)"
     print(f"at {city.latency_records_per_s:,.0f} records/s {provable}")
     print_processes(found)
