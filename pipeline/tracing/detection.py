@@ -227,8 +227,8 @@ def _blocks(observations: Observations, settings: Settings) -> _Blocks:
 def _drift(y: Floats, window: int, most: float) -> Floats:
     """Return the running median, which cannot follow far; in a short record that of all of it."""
     if y.shape[0] < 2 * window:
-        read = np.isfinite(y).any(axis=0)
-        middle = np.array([np.nanmedian(y[:, j]) if read[j] else 0.0 for j in range(y.shape[1])])
+        columns = [column[np.isfinite(column)] for column in y.T]
+        middle = np.array([float(np.median(column)) if column.size else 0.0 for column in columns])
         return np.broadcast_to(np.clip(middle, -most, most), y.shape)
     half = window // 2
     drift = np.zeros_like(y)
