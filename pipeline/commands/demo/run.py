@@ -7,6 +7,7 @@ import secrets
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from rich.live import Live
 
 from pipeline.commands.demo.auditor import enrol_auditor
 from pipeline.commands.demo.keys import revoke_old_keys
+from pipeline.commands.demo.shipments import SCENARIO, ShipmentStory
 from pipeline.commands.demo.table import live_table
 from pipeline.commands.demo.watch import Latencies, Watch
 from pipeline.commands.reading import reader_of
@@ -87,6 +89,7 @@ class Outcome:
     found: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stated: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     revoked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    shipments: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
     def altered_found(self) -> int:
@@ -122,10 +125,14 @@ async def run(plan: Plan) -> int:
             await enrol_auditor(city, keys)
         before = await city.stages.points.counts()
         watching = asyncio.create_task(watch.run(city.stages.bus, SHARDS))
+        story = ShipmentStory(folder, keys, city) if plan.scenario == SCENARIO else None
         try:
-            devices = await _run_devices(plan, folder, city, watch, before, stopping, console)
+            devices = await _run_devices(plan, folder, city, watch, before, stopping, console, story)
             counts = await _settle(devices, city, watch, before)
             outcome = Outcome()
+            if story is not None:
+                with console.status("shipments are delivered and judged by the log"):
+                    outcome.shipments = await story.end(_until_s(devices.status))
             with console.status("the key that a device has rotated out is revoked"):
                 rotations = devices.status.get("rotations", [])
                 outcome.revoked = await revoke_old_keys(folder, city, rotations)
@@ -159,6 +166,7 @@ async def _run_devices(
     before: PointCounts,
     stopping: asyncio.Event,
     console: Console,
+    story: ShipmentStory | None,
 ) -> Devices:
     async with _start_devices(plan, folder, city) as devices:
         ended = asyncio.create_task(devices.process.wait())
@@ -170,6 +178,8 @@ async def _run_devices(
             while True:
                 done, _ = await asyncio.wait(waits, timeout=REFRESH_S, return_when=asyncio.FIRST_COMPLETED)
                 live.update(await _frame(plan, devices, city, watch, before, rates))
+                if story is not None and devices.status.get("phase") == "measuring":
+                    story.begin(_until_s(devices.status))
                 if ended in done or failed in done:
                     break
                 if stop in done:
@@ -182,6 +192,11 @@ async def _run_devices(
     if devices.process.returncode != 0:
         raise UnavailableError("the simulated devices", devices.problem or "they ended without a word")
     return devices
+
+
+def _until_s(status: dict[str, Any]) -> float:
+    """Return the simulated time up to which devices have measured."""
+    return float(status.get("simulated_to_s") or status["simulated_s"])
 
 
 async def _first_end(city: RunningCity) -> None:
@@ -361,6 +376,7 @@ def _summary(status: dict[str, Any], counts: PointCounts, watch: Watch, outcome:
         "findings_in_log": len(outcome.stated),
         "rotated": len(status.get("rotations", [])),
         "revoked": len(outcome.revoked),
+        "shipments": dict(Counter(row["verdict"] for row in outcome.shipments)),
         "latency_p50_s": round(watch.latencies.percentile(0.5), 3),
         "latency_p99_s": round(watch.latencies.percentile(0.99), 3),
     }
@@ -371,6 +387,10 @@ def _report(plan: Plan, console: Console, summary: dict[str, Any], outcome: Outc
         place = "epoch {}, sequence {}".format(*key["ends"])
         console.print(f"{key['issuer']} changed its key at {place}; the old one, {key['key']}, is revoked:")
         console.print(f"  what it signed before stays; `cityproof device show {key['issuer']} {plan.root}`")
+    for row in outcome.shipments:
+        console.print(f"{row['verdict']}: {row['shipment']} ({row['logger']})", highlight=False)
+        for reason in row["reasons"] if row["verdict"] != "in_limits" else ():
+            console.print(f"  {reason}", highlight=False)
     for row in outcome.found:
         where = f"{row['device']} {row['quantity']} {format_time(row['time_us'])}"
         console.print(f"  [red]{row['reason']}[/] {where}: signed {row['signed']}, stored {row['stored']}")
@@ -393,6 +413,8 @@ def _report(plan: Plan, console: Console, summary: dict[str, Any], outcome: Outc
     console.print(f"Everything it made is in {plan.root}. Go on with")
     for command in ("verify {}/proofs/0000.proof", "inspect {}/proofs/0000.proof", "findings {}", "fsck {}"):
         console.print("  cityproof " + command.format(plan.root), highlight=False)
+    for row in outcome.shipments[:1]:
+        console.print(f"  cityproof shipment judge {row['shipment']} --dir {plan.root}", highlight=False)
     held = (
         placed == summary["published"]
         and summary["refused"] == summary["injected"]
