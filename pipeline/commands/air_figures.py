@@ -12,8 +12,17 @@ from pipeline.tracing.problem import Candidate, Observations, Wind
 from pipeline.tracing.views import Field, Polar, Sectors
 
 SIZE = {"height": 420, "margin": {"l": 60, "r": 20, "t": 40, "b": 50}}
-CONFIG = {"displaylogo": False, "displayModeBar": "hover"}
+CONFIG = {"displayModeBar": False}
+SERIES_MOST = 10  # Of many sensors those that rise highest are drawn.
 POINTS_MOST = 4000  # Of one line; more would only make the page heavy.
+
+
+def short_names(names: tuple[str, ...]) -> list[str]:
+    """Return names without what they all begin with, up to a mark between words."""
+    first, last = min(names), max(names)
+    alike = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    cut = max(first.rfind(mark, 0, alike) for mark in "-:/. ") + 1 if len(names) > 1 else 0
+    return [name[cut:] for name in names]
 
 
 def place_map(event: Event, seen: Observations, candidates: tuple[Candidate, ...], title: str) -> go.Figure:
@@ -38,12 +47,31 @@ def place_map(event: Event, seen: Observations, candidates: tuple[Candidate, ...
                 line = {"x": [begin[0], end[0]], "y": [begin[1], end[1]]}
                 figure.add_trace(go.Scatter(**line, mode="lines", line={"color": "#2b6cb0", "width": 2}))
     figure.add_trace(
-        _marks(list(seen.sensors_m[:, 0]), list(seen.sensors_m[:, 1]), list(seen.names), "circle", "#2b6cb0")
+        _marks(
+            list(seen.sensors_m[:, 0]),
+            list(seen.sensors_m[:, 1]),
+            short_names(seen.names),
+            "circle",
+            "#2b6cb0",
+        )
     )
     if candidates:
         xs, ys = [one.x_m for one in candidates], [one.y_m for one in candidates]
         figure.add_trace(_marks(xs, ys, [one.name for one in candidates], "diamond", "#444444"))
+    _zoom(figure, event)
     return _square(figure, title)
+
+
+def _zoom(figure: go.Figure, event: Event) -> None:
+    """Show the sources' surroundings: of a wide district they are a dot."""
+    x, y = [], []
+    for source in event.sources:
+        rows, columns = np.nonzero(smallest_region(np.exp(source.log_mass), 0.9))
+        x += [source.grid.x_m[columns.min()], source.grid.x_m[columns.max()]]
+        y += [source.grid.y_m[rows.min()], source.grid.y_m[rows.max()]]
+    around = max(1.5 * max(max(x) - min(x), max(y) - min(y)), 60.0)
+    figure.update_xaxes(range=[min(x) - around, max(x) + around])
+    figure.update_yaxes(range=[min(y) - around, max(y) + around])
 
 
 def _marks(x: list[float], y: list[float], text: list[str], symbol: str, colour: str) -> go.Scatter:
@@ -77,7 +105,13 @@ def field_map(field: Field, seen: Observations, title: str, unit: str) -> go.Fig
         )
     )  # fmt: skip
     figure.add_trace(
-        _marks(list(seen.sensors_m[:, 0]), list(seen.sensors_m[:, 1]), list(seen.names), "circle", "#2b6cb0")
+        _marks(
+            list(seen.sensors_m[:, 0]),
+            list(seen.sensors_m[:, 1]),
+            short_names(seen.names),
+            "circle",
+            "#2b6cb0",
+        )
     )
     return _square(figure, title)
 
@@ -85,8 +119,10 @@ def field_map(field: Field, seen: Observations, title: str, unit: str) -> go.Fig
 def series(seen: Observations, wind: Wind, events: tuple[Event, ...], title: str) -> go.Figure:
     """Return readings and wind over time, events shaded."""
     figure = go.Figure()
-    for j, name in enumerate(seen.names):
-        mine = np.flatnonzero(seen.sensor == j)
+    names = short_names(seen.names)
+    rises = [float(np.ptp(seen.value_g_m3[seen.sensor == j])) for j in range(len(names))]
+    for j in sorted(sorted(range(len(names)), key=lambda k: -rises[k])[:SERIES_MOST]):
+        name, mine = names[j], np.flatnonzero(seen.sensor == j)
         mine = mine[:: max(mine.size // POINTS_MOST, 1)]
         figure.add_trace(
             go.Scatter(x=_times(seen.start_s[mine]), y=seen.value_g_m3[mine] * 1e6, name=name, mode="lines")

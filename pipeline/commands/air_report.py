@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from pipeline.commands.air_answer import Inputs, iso
-from pipeline.commands.air_figures import as_html, field_map, place_map, polar_map, sector_map, series
+from pipeline.commands.air_figures import (
+    as_html,
+    field_map,
+    place_map,
+    polar_map,
+    sector_map,
+    series,
+    short_names,
+)
 from pipeline.commands.air_limits import exceedances
 from pipeline.tracing.events import Event, Found
 from pipeline.tracing.problem import Settings
@@ -143,7 +151,7 @@ def _views(inputs: Inputs, found: Found, settings: Settings) -> Iterator[str]:
         return
     top = int(inside[np.argmax(seen.value_g_m3[inside] - found.zeros_g_m3[seen.sensor[inside]])])
     sensor, start = int(seen.sensor[top]), float(seen.start_s[top])
-    name = escape(seen.names[sensor])
+    name = escape(short_names(seen.names)[sensor])
     yield _head("视图 · Views")
     yield "<div class='two'>"
     print_ = footprint(seen, inputs.wind, within, sensor, start, max(float(seen.interval_s[top]), 60.0))
@@ -204,8 +212,9 @@ def _evidence(answer: dict[str, Any]) -> Iterator[str]:
     yield _head("证据 · Evidence")
     yield f"<p>数据点 · points: {told['points']}; 已验证 · verified: {told['verified']}.</p>"
     if told["evidence"]:
-        name = escape(str(told["evidence"]))
-        yield f"<p>证据文件 · evidence: <code>{name}</code> (<code>cityproof trace rerun {name}</code>)</p>"
+        name, again = escape(str(told["evidence"])), escape(str(told.get("trace")))
+        yield f"<p>证据文件 · evidence: <code>{name}</code>; 重新计算 · to trace again: "
+        yield f"<code>cityproof trace rerun {again}</code></p>"
     else:
         yield "<p>读数来自文件,未经验证。 · The readings came from files: nothing proves them.</p>"
     for one in told["left_out"][:GAPS_NAMED]:
@@ -213,4 +222,13 @@ def _evidence(answer: dict[str, Any]) -> Iterator[str]:
         yield f"<div class='warn'>已剔除 · left out: {escape(text)}</div>"
     difference = answer["difference"]
     if difference:
-        yield f"<p>含全部数据点时的差异 · with all points: {escape(str(difference))}</p>"
+        yield f"<p>含全部数据点时 · with all points: {escape(_told(difference))}</p>"
+
+
+def _told(difference: dict[str, Any]) -> str:
+    """Say what all points would have changed."""
+    if "moved_m" not in difference:
+        return f"{difference['events']:+d} 事件 · events"
+    shifts = [f"{name} {p:+.3f}" for name, p in difference["candidates"].items() if abs(p) >= 5e-4]
+    moved = f"{difference['events']:+d} 事件 · events; 位移 · moved {difference['moved_m']:.1f} m; "
+    return f"{moved}源强 · rate ×{difference['rate_ratio']:.3g}" + "".join(f"; {shift}" for shift in shifts)
