@@ -16,7 +16,7 @@ COMMA := ,
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check interop tools stack stack-stop telegraf bench mutation docs lock clean
+.PHONY: help setup demo test check interop tools stack stack-stop telegraf chaos bench mutation docs lock clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -62,6 +62,9 @@ stack-stop: $(READY) ## End exactly those
 telegraf: $(READY) ## Build Telegraf into the cache, to measure the pipeline beside it
 	$(BIN)/python deploy/native/telegraf.py
 
+chaos: $(READY) ## Half an hour of random faults over all processes and servers, and the account: SECONDS=1800
+	$(BIN)/python -m tests.servers.chaos --seconds $(or $(SECONDS),1800)
+
 bench: $(READY) ## Measure sealing against the bare signature checks it consists of
 	$(BIN)/cityproof bench sealing
 
@@ -70,9 +73,10 @@ mutation: $(READY) ## Change wire, log and verify a little, 4,000 times, and see
 	$(BIN)/python bench/mutate.py pipeline/log --tests tests/log
 	$(BIN)/python bench/mutate.py pipeline/verify --tests tests/verify
 
-docs: $(READY) ## Write the pages that are tables of the code: docs/reasons.md, quantities.md, threats.md
+docs: $(READY) ## Write the pages that are tables of the code: docs/reasons.md, quantities.md, threats.md, recovery.md
 	$(BIN)/python docs/write_tables.py
 	$(BIN)/python -m tests.threats.table
+	$(BIN)/python -m tests.servers.faults
 
 lock: $(UV_READY) ## Write the lock files anew from pyproject.toml, keeping the versions that still fit
 	$(BIN)/python locks/compile.py $(BIN)/uv

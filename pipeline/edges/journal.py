@@ -8,9 +8,9 @@ from typing import TextIO
 import structlog
 
 
-def open_journal(service: str, stream: TextIO | None = None) -> None:
+def open_journal(service: str) -> None:
     """Let everything that is logged in this process go to the journal, named by its service."""
-    stream = stream or sys.stderr
+    stream: TextIO = sys.stderr
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

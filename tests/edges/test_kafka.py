@@ -43,7 +43,8 @@ class Hanging(Producer):
 
 async def test_what_the_client_gives_up_is_an_error_and_no_silent_end() -> None:
     """A task that is cancelled from below looks as if it had been told to end: its group goes on without."""
-    writer, sender = KafkaWriter(Producer(), "", "log"), KafkaSender(Producer(), "")
+    giving_up: Any = Producer()
+    writer, sender = KafkaWriter(giving_up, "", "log"), KafkaSender(giving_up, "")
     for work in (writer.append, sender.send):
         with pytest.raises(ExceptionGroup) as caught:
             async with asyncio.TaskGroup() as group:
@@ -55,7 +56,8 @@ async def test_what_the_client_gives_up_is_an_error_and_no_silent_end() -> None:
 
 async def test_what_we_cancel_is_cancelled() -> None:
     """Who stops a service hears no error of it."""
-    sending = asyncio.create_task(KafkaSender(Hanging(), "").send(MESSAGE))
+    hanging: Any = Hanging()
+    sending = asyncio.create_task(KafkaSender(hanging, "").send(MESSAGE))
     await asyncio.sleep(0)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -8,17 +8,21 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.edges.influx_reader import read_influx
+from pipeline.edges.influx_reader import InfluxReader, read_influx
+from pipeline.folder import SHARDS
 from pipeline.identity.authorities import parse_authorities
 from pipeline.log.block import decode_body
+from pipeline.log.manifest import decode_manifest
 from pipeline.log.note import parse_note
 from pipeline.log.policy import parse_policy
 from pipeline.verify.point import verify_point
 from pipeline.verify.prove import Prover
+from pipeline.wire.errors import UnavailableError
 from pipeline.wire.senml import decode_pack, time_us
 from pipeline.wire.statement import CONTENT_SENML, parse_statement, records_in
 from tests.support.own_servers import OwnServers
@@ -38,10 +42,13 @@ SETTLE_S = 90.0
 Points = Mapping[tuple[str, str, str, int], tuple[float, int]]
 
 
-def cityproof(*arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
+def cityproof(
+    *arguments: str, stdout: int | None = None, stderr: int | None = None
+) -> "subprocess.Popen[bytes]":
     """Start a command."""
     command = [sys.executable, "-m", "pipeline.cli", *arguments]
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(CHECKOUT)}, **more)
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    return subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr)
 
 
 def leaves_of(city: Path) -> list[bytes]:
@@ -72,8 +79,9 @@ class Scene:
     health: int = 0
 
     @classmethod
-    def open(cls, folder: Path) -> "Scene":
-        servers = OwnServers(folder / "servers")
+    def open(cls, folder: Path, *, disks_mb: int = 0) -> "Scene":
+        """Make a city, and start servers for it."""
+        servers = OwnServers(folder / "servers", disks_mb=disks_mb)
         city = folder / "city"
         assert cityproof("init", "--dir", str(city), stdout=subprocess.DEVNULL).wait() == 0
         servers.start_all()
@@ -100,17 +108,17 @@ class Scene:
     def signal(self, name: str, number: signal.Signals) -> None:
         self.processes[name].send_signal(number)
 
-    def supervise(self) -> None:
+    def supervise(self, but: str = "") -> None:
         """Start again what has ended; only exit 75 asks for that, and SIGKILL by us."""
         for name, process in list(self.processes.items()):
-            code = process.poll()
+            code = process.poll() if name != but else None
             if code is not None:
                 log = (self.folder / f"{name}.log").read_text()
                 assert code in {75, -9}, f"{name} ended with {code}: {log[-3000:]}"
                 self.start(name)
 
     def simulate(self, seconds: float) -> None:
-        """Let devices speak for so long; at the end they say what they hold receipts for."""
+        """Let devices speak for so long; at the end they say what they hold receipts for, ever."""
         port = self.servers.ports["mosquitto"]
         arguments = ["--policy", self.city / "policy.txt", "--enrol", self.city / "keys" / "authority.key"]
         arguments += ["--dir", self.city / "devices", "--broker", f"mqtt://127.0.0.1:{port}"]
@@ -127,6 +135,46 @@ class Scene:
             time.sleep(0.05)
         return time.monotonic() - began_s
 
+    def await_fresh(self, seconds: float) -> float:
+        """Wait until every shard of readings shows a block of what arrived from now on; return how long.
+
+        Services are supervised meanwhile.
+        """
+        began_s, now_ms = time.monotonic(), time.time() * 1000
+        due = set(range(1, SHARDS))
+        while due:
+            self.supervise()
+            due -= {
+                manifest.shard
+                for path in (self.city / "log" / "block").rglob("*")
+                if path.is_file() and path.stat().st_mtime * 1000 >= now_ms
+                for manifest in [decode_manifest(decode_body(path.read_bytes())[0])]
+                if manifest.arrival_last_ms > now_ms
+            }
+            took_s = time.monotonic() - began_s
+            assert took_s < seconds, f"nothing new in shards {sorted(due)} after {seconds} s"
+            time.sleep(0.05)
+        return time.monotonic() - began_s
+
+    def await_points(self, seconds: float) -> float:
+        """Wait until InfluxDB holds more than it did when it first answered; return how long that took."""
+        began_s, before = time.monotonic(), -1
+        while True:
+            self.supervise()
+            with suppress(UnavailableError):
+                number = self.count_points()
+                if before >= 0 and number > before:
+                    return time.monotonic() - began_s
+                before = number if before < 0 else before
+            assert time.monotonic() - began_s < seconds, f"no new points after {seconds} s"
+            time.sleep(0.1)
+
+    def kill_devices(self) -> None:
+        """End the devices where they stand; what they have not been answered is in their outboxes."""
+        assert self.devices is not None
+        self.devices.kill()
+        self.devices.communicate()
+
     def told(self, wait_s: float = 180.0) -> dict[str, Any]:
         """What the devices say once they have ended; services are supervised meanwhile."""
         assert self.devices is not None
@@ -139,10 +187,18 @@ class Scene:
         last: dict[str, Any] = json.loads(output.splitlines()[-1])
         return last
 
+    def open_points(self) -> AbstractContextManager[InfluxReader]:
+        url = f"http://127.0.0.1:{self.servers.ports['influx']}"
+        return read_influx(url, self.servers.token, "city", "points")
+
+    def count_points(self) -> int:
+        """How many points InfluxDB holds."""
+        with self.open_points() as reader:
+            return reader.count_below(1 << 60)
+
     def stored(self) -> Points:
         """What InfluxDB holds."""
-        url = f"http://127.0.0.1:{self.servers.ports['influx']}"
-        with read_influx(url, self.servers.token, "city", "points") as reader:
+        with self.open_points() as reader:
             return {(p.device, p.subject, p.quantity, p.time_us): (p.value, p.ref) for p in reader.scan()}
 
     def await_stored(self, places: int) -> Points:
@@ -198,5 +254,7 @@ class Scene:
         """End everything."""
         for process in [*self.processes.values(), *([self.devices] if self.devices else [])]:
             process.kill()
-            process.communicate()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
         self.servers.end()

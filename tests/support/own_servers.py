@@ -13,8 +13,10 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from tests.support.proxy import Proxy
 from tests.support.servers import CACHE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -38,9 +40,12 @@ def program(name: str) -> str:
 class OwnServers:
     """Three servers in a folder. Each keeps its port and its data through every fault."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, disks_mb: int = 0) -> None:
         self.folder = folder
-        self.ports = {name: free_port() for name in NAMES}
+        self._disks_mb = disks_mb  # Of the disk that Kafka and InfluxDB each have for themselves; 0: none.
+        self.ports = {name: free_port() for name in NAMES}  # Those of the proxies before them.
+        self._own = {name: free_port() for name in NAMES}
+        self.network: dict[str, Proxy] = {}
         self.token = secrets.token_urlsafe(32)
         self._controller = free_port()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -49,12 +54,24 @@ class OwnServers:
         """Start them for the first time, and make InfluxDB's bucket."""
         for name in NAMES:
             (self.folder / name).mkdir(parents=True)
+            if self._disks_mb and name != "mosquitto":
+                size = f"size={self._disks_mb}m"
+                subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", self.folder / name], check=True)
+        for name in NAMES:
+            self.network[name] = Proxy(self.ports[name], self._own[name])
+            self.network[name].start()
         self._format_kafka()
         for name in NAMES:
             self.start(name, wait=False)
         for name in NAMES:
             self.await_answer(name)
         self.set_up_influx()
+
+    def start_mosquitto(self) -> int:
+        """Start this one alone, without a proxy, and return its port."""
+        (self.folder / "mosquitto").mkdir(parents=True)
+        self.start("mosquitto")
+        return self._own["mosquitto"]
 
     def start(self, name: str, *, wait: bool = True) -> None:
         """Start one, again or for the first time, and wait until it answers."""
@@ -77,19 +94,40 @@ class OwnServers:
     def end(self) -> None:
         """End them all."""
         for process in self._running.values():
+            process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
+        for proxy in self.network.values():
+            proxy.stop()
+        for name in NAMES:
+            if (self.folder / name).is_mount():
+                subprocess.run(["umount", self.folder / name], check=True)
+
+    def fill(self, name: str) -> None:
+        """Fill the disk of a server that has one of its own."""
+        path = self.folder / name / "filler"
+        with suppress(OSError), path.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 20))
+
+    def free(self, name: str) -> None:
+        """Make room on it again."""
+        (self.folder / name / "filler").unlink()
+
+    def runs(self, name: str) -> bool:
+        """Tell whether a server runs; a full disk may have ended it."""
+        return self._running[name].poll() is None
 
     def wipe_influx(self) -> None:
         """Take all that InfluxDB holds away; it must not run."""
-        shutil.rmtree(self.folder / "influx")
-        (self.folder / "influx").mkdir()
+        for path in (self.folder / "influx").iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def set_up_influx(self) -> None:
         """Make organisation, bucket and token."""
         setup = {"username": "test", "password": secrets.token_urlsafe(16), "token": self.token}
         setup |= {"org": "city", "bucket": "points"}
-        url = f"http://127.0.0.1:{self.ports['influx']}/api/v2/setup"
+        url = f"http://127.0.0.1:{self._own['influx']}/api/v2/setup"
         urllib.request.urlopen(urllib.request.Request(url, json.dumps(setup).encode()), timeout=30).close()
 
     def settings(self, city: Path) -> Path:
@@ -110,9 +148,9 @@ class OwnServers:
         while time.monotonic() < deadline_s:
             try:
                 if name == "influx":
-                    urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}/health", timeout=5).close()
+                    urllib.request.urlopen(f"http://127.0.0.1:{self._own[name]}/health", timeout=5).close()
                 else:
-                    socket.create_connection(("127.0.0.1", self.ports[name]), timeout=1).close()
+                    socket.create_connection(("127.0.0.1", self._own[name]), timeout=1).close()
             except OSError:
                 assert self._running[name].poll() is None, (self.folder / f"{name}.log").read_text()[-2000:]
                 time.sleep(0.05)
@@ -121,7 +159,7 @@ class OwnServers:
         raise TimeoutError(name)
 
     def _command(self, name: str) -> Sequence[str]:
-        data, port = self.folder / name, self.ports[name]
+        data, port = self.folder / name, self._own[name]
         if name == "mosquitto":
             settings = (CHECKOUT / "deploy" / "mosquitto" / "mosquitto.conf").read_text()
             own = (
@@ -142,11 +180,11 @@ class OwnServers:
         return [program("java"), quiet, "-Xmx256m", "-cp", f"{libraries}/*"]
 
     def _format_kafka(self) -> None:
-        data, port = self.folder / "kafka", self.ports["kafka"]
+        data, port = self.folder / "kafka", self._own["kafka"]
         own = {
             "log.dirs": data / "logs",
             "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{self._controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports['kafka']}",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
         }
         settings = (CHECKOUT / "deploy" / "kafka" / "server.properties").read_text()

@@ -1,0 +1,88 @@
+"""What is wiped under load is made again from Kafka: points one by one, archive and tiles byte for byte."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.support.city_on_servers import Scene, checkpoint_size, cityproof
+
+pytestmark = [pytest.mark.needs("servers", "mosquitto"), pytest.mark.serial]
+SECONDS = 12.0
+STOPPED_S = 6.0
+RSS_MAX = 250e6
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Generator[Scene]:
+    """A city under load."""
+    scene = Scene.open(tmp_path)
+    try:
+        scene.start_all()
+        scene.simulate(SECONDS)
+        scene.await_growth(60)
+        yield scene
+    finally:
+        scene.end()
+
+
+def rss_of(pid: int) -> int:
+    """The bytes of memory that a process has."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def rebuild(scene: Scene, what: str) -> None:
+    assert cityproof("rebuild", what, "--config", str(scene.config), stdout=subprocess.DEVNULL).wait() == 0
+
+
+def files(city: Path) -> dict[str, bytes]:
+    """The published files but for the checkpoint, whose cosignatures tell the time, and partial tiles."""
+    return {
+        str(path.relative_to(city / "log")): path.read_bytes()
+        for path in (city / "log").rglob("*")
+        if path.is_file() and path.name != "checkpoint" and ".p" not in str(path)
+    }
+
+
+def test_influxdb_stopped_wiped_and_rebuilt(scene: Scene) -> None:
+    """Stopped under load: the projector waits in bounded memory. Wiped: the same points, one by one."""
+    scene.servers.kill("influx")
+    end_s, largest = time.monotonic() + STOPPED_S, 0
+    while time.monotonic() < end_s:
+        largest = max(largest, rss_of(scene.processes["projector"].pid))
+        scene.supervise()
+        time.sleep(0.2)
+    assert largest < RSS_MAX
+    scene.servers.start("influx")
+    scene.account(scene.told())
+    before = scene.stored()
+    assert scene.stop()["projector"] == 0
+    scene.servers.kill("influx")
+    scene.servers.wipe_influx()
+    scene.servers.start("influx")
+    scene.servers.set_up_influx()
+    assert scene.stored() == {}
+    rebuild(scene, "points")
+    assert scene.stored() == before
+
+
+def test_archive_tiles_and_state_are_made_again(scene: Scene) -> None:
+    """Byte for byte, by the services alone; the checkpoint goes on from where it was."""
+    scene.account(scene.told())
+    scene.stop()
+    before, size = files(scene.city), checkpoint_size(scene.city)
+    shutil.rmtree(scene.city / "log")
+    shutil.rmtree(scene.city / "state")
+    rebuild(scene, "archive")
+    rebuild(scene, "receipts")
+    assert files(scene.city) == before
+    assert checkpoint_size(scene.city) == size
+    scene.start_all()
+    scene.simulate(2.0)
+    scene.await_growth(60)
+    scene.account(scene.told())
+    assert {path: data for path, data in files(scene.city).items() if path in before} == before
