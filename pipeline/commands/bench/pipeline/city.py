@@ -1,17 +1,20 @@
 """A city on the stack's servers, each service a process of its own, for as long as a measurement takes."""
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
 
+from pipeline.commands.bench.pipeline.load import enrolments, to_packets
+from pipeline.commands.bench.pipeline.sender import Sender
 from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack
 from pipeline.folder import AUTHORITY, CityFolder, open_city
 from pipeline.log.block import decode_body
@@ -22,6 +25,8 @@ from pipeline.wire.keys import SeedSigner
 
 SERVICES = ("bridge", "aggregator", "log", "publisher", "courier", "projector")
 READY_S = 60.0
+AGAIN_S = 2.0
+BRIDGE = "bridge"  # Its name at the broker, behind the prefix: its session is kept there.
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,6 @@ class BenchCity:
     pids: Mapping[str, int]
     prefix: str
     bucket_id: str
-
-    @property
-    def bridge(self) -> str:
-        """The bridge's name at the broker, which keeps its session."""
-        return self.prefix + "bridge"
 
     def enrolled(self) -> int:
         """Return how many devices the published log enrols."""
@@ -72,8 +72,8 @@ class BenchCity:
         return sum(path.stat().st_size for path in self.folder.log.rglob("*") if path.is_file())
 
 
-@contextmanager
-def run_city(stack: Stack, influx: InfluxMeter, shards: int = 4) -> Generator[BenchCity]:
+@asynccontextmanager
+async def run_city(stack: Stack, influx: InfluxMeter, shards: int = 4) -> AsyncGenerator[BenchCity]:
     """Run a city with so many shards for readings; of it stay its topics, which Kafka keeps."""
     prefix = f"bench-{token_hex(4)}."
     bucket_id = influx.make_bucket(prefix)
@@ -92,6 +92,23 @@ def run_city(stack: Stack, influx: InfluxMeter, shards: int = 4) -> Generator[Be
             for process in services.values():
                 process.communicate()
             influx.remove_bucket(bucket_id)
+            await Sender.forget(stack.mosquitto, prefix + BRIDGE)
+
+
+async def enrol(stack: Stack, city: BenchCity, devices: int) -> None:
+    """Enrol the fleet, again until it is: what comes before the bridge has subscribed goes nowhere.
+
+    Raises:
+        UnavailableError: It takes too long.
+    """
+    statements = enrolments(devices, city.authority, city.authority_key)
+    deadline_s = time.monotonic() + READY_S
+    async with Sender.open(stack.mosquitto, "bench-authority") as sender:
+        while city.enrolled() < devices:
+            if time.monotonic() > deadline_s:
+                raise UnavailableError("the bench's city", "it enrols nobody")
+            await sender.send_all(to_packets(statements, sender.sent))
+            await asyncio.sleep(AGAIN_S)
 
 
 def _write_settings(folder: Path, city: CityFolder, stack: Stack, prefix: str, shards: int) -> Path:

@@ -14,8 +14,8 @@ from hashlib import sha256
 from random import Random
 from time import monotonic
 
-from pipeline.commands.bench.pipeline.city import BenchCity, await_true, run_city
-from pipeline.commands.bench.pipeline.load import RECORDS, Outgoing, Statements, enrolments, to_packets
+from pipeline.commands.bench.pipeline.city import BenchCity, await_true, enrol, run_city
+from pipeline.commands.bench.pipeline.load import RECORDS, Outgoing, Statements, to_packets
 from pipeline.commands.bench.pipeline.malice import CLASSES, DEVICES, REPLAY
 from pipeline.commands.bench.pipeline.measure import WAITING_MAX, Stored
 from pipeline.commands.bench.pipeline.run import say
@@ -72,10 +72,8 @@ async def besiege(stack: Stack, influx: InfluxMeter, messages: int) -> Siege:
     bad: dict[bytes, str] = {}  # By the hashes that refusals name.
     rates: dict[str, float] = {}
     sent_bad: dict[str, int] = {}
-    with run_city(stack, influx) as city:
-        async with Sender.open(stack.mosquitto, "bench-authority") as sender:
-            await sender.send_all(to_packets(enrolments(DEVICES, city.authority, city.authority_key)))
-        await_true("enrolment", lambda: city.enrolled() == DEVICES)
+    async with run_city(stack, influx) as city:
+        await enrol(stack, city, DEVICES)
         async with Sender.open(stack.mosquitto, "bench-devices") as sender:
             stored = Stored(influx)
             await _send(sender, stored, statements.sign(WARM_UP_MESSAGES), 1)
@@ -94,7 +92,6 @@ async def besiege(stack: Stack, influx: InfluxMeter, messages: int) -> Siege:
         await_true("the last block", lambda: city.outcomes().total() >= sent)
         kept = await _kept(city, bad)
         found = await _count(influx, city.prefix, sent_good * RECORDS)
-    await Sender.forget(stack.mosquitto, city.bridge)
     normal = sum(alone) / len(alone)
     classes = {name: Withstood(sent_bad[name], kept[name], rates[name] / normal) for name in CLASSES}
     return Siege(sent_good, found // RECORDS, normal, classes)

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
-from pipeline.commands.bench.pipeline.city import BenchCity, await_true, run_city
-from pipeline.commands.bench.pipeline.load import RECORDS, Lines, Statements, enrolments, to_packets
+from pipeline.commands.bench.pipeline.city import BenchCity, enrol, run_city
+from pipeline.commands.bench.pipeline.load import RECORDS, Lines, Statements, to_packets
 from pipeline.commands.bench.pipeline.measure import (
     Stored,
     Throughput,
@@ -23,7 +23,7 @@ from pipeline.commands.bench.pipeline.measure import (
 from pipeline.commands.bench.pipeline.meter import Meter
 from pipeline.commands.bench.pipeline.sender import Sender
 from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack, find_stack
-from pipeline.commands.bench.pipeline.telegraf import CLIENT_ID, run_telegraf
+from pipeline.commands.bench.pipeline.telegraf import run_telegraf
 
 SHARDS = 4  # For readings; the registry has one more.
 WARM_UP_S = 4.0
@@ -55,11 +55,9 @@ async def measure_city(
     """Run a city with so many shards for readings, and measure it."""
     statements = Statements(devices)
     packets = to_packets(statements.sign(WARM_UP_MESSAGES))
-    with run_city(stack, influx, shards) as city:
+    async with run_city(stack, influx, shards) as city:
         say(f"city of {devices} devices, {shards} shards: enrolment and warm-up")
-        async with Sender.open(stack.mosquitto, "bench-authority") as sender:
-            await sender.send_all(to_packets(enrolments(devices, city.authority, city.authority_key)))
-        await_true("enrolment", lambda: city.enrolled() == devices)
+        await enrol(stack, city, devices)
         meter = meter_of(stack, city.pids)
         async with Sender.open(stack.mosquitto, "bench-devices") as sender:
             stored = Stored(influx)
@@ -81,7 +79,6 @@ async def measure_city(
             latencies = await measure_latency(sender, left[:count], stored, log, half_per_s, devices)
         kept, outcomes = bytes_of(stack, influx, city), city.outcomes()
         records = sender.sent * RECORDS
-    await Sender.forget(stack.mosquitto, city.bridge)
     return Measured(
         devices,
         shards,
@@ -96,10 +93,9 @@ async def measure_city(
 
 async def measure_telegraf(stack: Stack, influx: InfluxMeter, devices: int, seconds: float) -> Throughput:
     """Run Telegraf, and measure it."""
-    await Sender.forget(stack.mosquitto, CLIENT_ID)
     lines = Lines(devices)
     packets = to_packets(lines.make(WARM_UP_MESSAGES * 2))
-    with run_telegraf(stack, influx) as telegraf:
+    async with run_telegraf(stack, influx) as telegraf:
         say("Telegraf: warm-up and throughput")
         meter = meter_of(stack, telegraf.pids)
         async with Sender.open(stack.mosquitto, "bench-lines") as sender:
@@ -110,7 +106,6 @@ async def measure_telegraf(stack: Stack, influx: InfluxMeter, devices: int, seco
             left += to_packets(lines.make(max(need, 0)), len(packets))
             meter.rss.clear()
             throughput = await measure_throughput(sender, left, stored, meter, seconds)
-    await Sender.forget(stack.mosquitto, CLIENT_ID)
     return throughput
 
 

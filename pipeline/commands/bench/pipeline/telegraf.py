@@ -4,14 +4,15 @@ A persistent session at QoS 1, which it acknowledges behind InfluxDB's answer, a
 """
 
 import subprocess
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 from pipeline.commands.bench.pipeline.city import await_true
+from pipeline.commands.bench.pipeline.sender import Sender
 from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack
 from pipeline.wire.errors import InputError
 
@@ -50,8 +51,8 @@ class RunningTelegraf:
     bucket_id: str
 
 
-@contextmanager
-def run_telegraf(stack: Stack, influx: InfluxMeter) -> Generator[RunningTelegraf]:
+@asynccontextmanager
+async def run_telegraf(stack: Stack, influx: InfluxMeter) -> AsyncGenerator[RunningTelegraf]:
     """Run Telegraf with a bucket of its own.
 
     Raises:
@@ -74,8 +75,7 @@ def run_telegraf(stack: Stack, influx: InfluxMeter) -> Generator[RunningTelegraf
                 client_id=CLIENT_ID,
             )
         )
-        with log.open("wb") as output:
-            process = subprocess.Popen([stack.telegraf, "--config", config], stdout=output, stderr=output)
+        process = _start(stack.telegraf, config, log)
         try:
             await_true("Telegraf's connection", lambda: CONNECTED in log.read_bytes())
             yield RunningTelegraf({"telegraf": process.pid}, bucket_id)
@@ -83,3 +83,9 @@ def run_telegraf(stack: Stack, influx: InfluxMeter) -> Generator[RunningTelegraf
             process.terminate()
             process.wait()
             influx.remove_bucket(bucket_id)
+            await Sender.forget(stack.mosquitto, CLIENT_ID)
+
+
+def _start(program: Path, config: Path, log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as output:
+        return subprocess.Popen([program, "--config", config], stdout=output, stderr=output)
