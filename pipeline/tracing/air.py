@@ -23,9 +23,9 @@ from pipeline.tracing.zero import subtract_known
 CALM_M_S = 0.3  # Where cup and sonic anemometers stop; slower air is taken to move so fast.
 ARRIVAL_S = 60.0  # Air within a longer averaging interval is sampled this often.
 RATES_G_S = (1e-4, 1e4)
-SCOUT_MORE = 1.5  # As much further cells may be from the best while only some directions have been tried.
 FINER = 0.8  # A grid whose step is not smaller than this part of the last one is no finer.
 STRIDE, STEADY_STRIDE = 2, 4  # From scout to scout, in nodes of direction
+STEADY_MISS = 1.5  # As much further cells may be from the best while only scouts have been out.
 RATE_DROP = 5.0  # e^-5 of the peak: what is further away does not move a median.
 
 
@@ -51,12 +51,15 @@ class Posterior:
         return float(mass.sum(0) @ self.grid.x_m / total), float(mass.sum(1) @ self.grid.y_m / total)
 
     def log_density(self, x_m: float, y_m: float) -> float:
-        """Return ln of the density per m² at a point; -inf outside the refined part."""
-        i = math.floor((x_m - self.grid.x0_m) / self.grid.step_m)
-        k = math.floor((y_m - self.grid.y0_m) / self.grid.step_m)
-        if not (0 <= i < self.grid.nx and 0 <= k < self.grid.ny):
-            return -math.inf
-        return float(self.log_mass[k, i]) - 2.0 * math.log(self.grid.step_m)
+        """Return ln of the density per m² at a point, between cells' middles; -inf where none was refined."""
+        i = (x_m - self.grid.x0_m) / self.grid.step_m - 0.5
+        k = (y_m - self.grid.y0_m) / self.grid.step_m - 0.5
+        mass = 0.0
+        for row, column in ((row, column) for row in (0, 1) for column in (0, 1)):
+            at, of = math.floor(k) + row, math.floor(i) + column
+            if 0 <= at < self.grid.ny and 0 <= of < self.grid.nx:
+                mass += math.exp(self.log_mass[at, of]) * (1.0 - abs(k - at)) * (1.0 - abs(i - of))
+        return math.log(mass) - 2.0 * math.log(self.grid.step_m) if mass > 0.0 else -math.inf
 
     def rate_quantile(self, share: float) -> float:
         """Return the rate below which this share of the posterior lies, g/s."""
@@ -159,7 +162,7 @@ def locate(
             log_evidence = found.log_sum - math.log(keep.size)
         likelihood.forget(settings.prune)
         log_mass = found.log_mass + math.log1p(-outside)
-        good = log_mass > log_mass.max() - (SCOUT_MORE if scouting else 1.0) * settings.prune
+        good = log_mass > log_mass.max() - (likelihood.scouts_miss if scouting else 1.0) * settings.prune
         finer, kept = _refine(grid, good.reshape(grid.ny, grid.nx), settings.fine_cells)
         if finer.step_m > FINER * grid.step_m or grid.step_m <= settings.finest_m:
             if not scouting:
@@ -412,7 +415,7 @@ class Likelihood:
         # For each weather: how well each direction explained the places asked for last; -inf: left out.
         self._weathers, self._weather_prior = _weathers(wind, settings)
         self._stride = STEADY_STRIDE if self._steady else STRIDE
-        self.scouting = True
+        self.scouting, self.scouts_miss = True, STEADY_MISS if self._steady else 1.0
         scouts = np.where(np.arange(-nodes, nodes + 1) % self._stride == 0, 0.0, -np.inf)
         self._nodes = [scouts.copy() for _ in self._weathers]
         west, south, east, north = settings.bounds_m
@@ -505,6 +508,7 @@ class Likelihood:
         gain_sd = averages.gain_sd[:, None].astype(np.float32)
         swing = 0.5 * math.radians(self._settings.swing_deg)
         ring, outward, bearing = puffs.polar(points, *places, self._rings_m)
+        seen = np.full(1, -np.inf)
         stands_for = math.log(self._stride) if self.scouting else 0.0
         for index, (field, nodes) in enumerate(zip(self._fields, self._nodes, strict=True)):
             for node in np.flatnonzero(np.isfinite(nodes)):
@@ -523,7 +527,7 @@ class Likelihood:
                     lead, trail = turning, _together(receivers.total(rooms[1]), parts)
                 map_rates(
                     here, lead, trail, white, self._z, self._y, self._first, averages.at_s, apart,
-                    self._memory, self._parameters, self.rates, RATE_DROP, out,
+                    self._memory, self._parameters, self.rates, RATE_DROP, seen, out,
                 )  # fmt: skip
                 prior = self._direction_prior[node] + self._weather_prior[index] + stands_for
                 np.logaddexp(result, out + prior, out=result)

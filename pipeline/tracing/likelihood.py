@@ -31,6 +31,7 @@ _intrinsic: Any = intrinsic  # Its type counts the typing context among a call's
 LEADING, WANDERING, WHITE, TRAILING, NOISE, TAIL, CONSTANT, SHIFT = range(8)
 
 LANES = 16
+HOPELESS = 30.0  # e^-30 of the best: it counts nowhere.
 # Rows of what a reading brings to the filter, for each lane.
 COUPLING, LEAD, TRAIL, SWING, VALUE, HELD = range(6)  # HELD: three rows, one a state
 _FEED = 9
@@ -165,7 +166,7 @@ def without_source(z, first, at, memory, p):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def map_rates(  # type: ignore[no-untyped-def]
-    couplings, leads, trails, swings, z, y, first, at, apart, memory, p, rates, drop, out
+    couplings, leads, trails, swings, z, y, first, at, apart, memory, p, rates, drop, seen, out
 ):  # fmt: skip
     """Fill `out` (cells, rates) with ln p(z | rate) near each cell's best rate; what is far away stays -inf.
 
@@ -187,6 +188,7 @@ def map_rates(  # type: ignore[no-untyped-def]
         p: (8,).
         rates: (k,) the lattice, g/s.
         drop: How far to follow the rate's likelihood down.
+        seen: (1,) the best so far anywhere; where the best is worse by `HOPELESS`, it is not followed down.
         out: (cells, rates) float64.
     """
     n, cells = couplings.shape
@@ -214,11 +216,11 @@ def map_rates(  # type: ignore[no-untyped-def]
             made = max(float(feed[:, COUPLING, 0].sum()), 1e-12)
             start = min(np.searchsorted(rates, np.maximum(y, 0.0).sum() / made), rates.size - 1)
         out[base : base + count] = -np.inf
-        start = climb(feed, first, p, rates, drop, start, state, out[base : base + count])
+        start = climb(feed, first, p, rates, drop, seen, start, state, out[base : base + count])
 
 
 @njit(cache=True, error_model="numpy")
-def climb(feed, first, p, rates, drop, start, state, out):  # type: ignore[no-untyped-def]
+def climb(feed, first, p, rates, drop, seen, start, state, out):  # type: ignore[no-untyped-def]
     """Fill `out` (lanes, rates) around the best rates, and return the middle lane's best."""
     found, best = np.empty(LANES), np.full(LANES, -np.inf)
     where = start
@@ -232,8 +234,10 @@ def climb(feed, first, p, rates, drop, start, state, out):  # type: ignore[no-un
                 if found[lane] > best[lane]:
                     best[lane] = found[lane]
                     where = k if lane == out.shape[0] // 2 else where
-                over = over and found[lane] < best[lane] - drop
+                enough = 0.0 if best[lane] < seen[0] - HOPELESS else drop
+                over = over and found[lane] < best[lane] - enough
             if over:
                 break
             k += direction
+    seen[0] = max(seen[0], best[: out.shape[0]].max())
     return where

@@ -13,8 +13,7 @@ ASKED = ("from_s", "to_s", "bounds_m", "source_height_m", "background_g_m3")
 LEARNABLE = {
     "wandering": (0.5, 0.7, 1.0),
     "white": (0.3, 0.4, 0.6),
-    "wind_error_deg": (5.0, 7.0, 10.0),
-    "noise_sd": (0.3, 0.6),
+    "wind_error_deg": (5.0, 10.0),
 }
 
 
