@@ -1,5 +1,6 @@
 """`cityproof shipment report`: a shipment on one page, as HTML and PDF, with the evidence beside it."""
 
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,8 +49,7 @@ def run(
 
 def file_name(name: str) -> str:
     """Return a shipment's name as the name of a file."""
-    kept = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
-    return kept.strip("-.") or "shipment"
+    return re.sub(r"[^\w.-]+", "-", re.sub(r"^https?://", "", name)).strip("-.") or "shipment"
 
 
 def write_files(files: dict[Path, bytes]) -> None:

@@ -35,7 +35,27 @@ PANELS_MAX = 2
 OUT, MAY, UNKNOWN = 0.22, 0.5, 0.4  # How opaque their shades are.
 COLUMNS = 600  # Readings shown across a panel: of more, the least and the greatest of each column.
 HOUR_US = 3_600_000_000
-_STEPS_US = tuple(hours * HOUR_US for hours in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 720, 1440, 2880))
+_MINUTES = (
+    1,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    180,
+    360,
+    720,
+    1440,
+    2880,
+    5760,
+    10_080,
+    20_160,
+    43_200,
+    86_400,
+    172_800,
+)
+_STEPS_US = tuple(minutes * HOUR_US // 60 for minutes in _MINUTES)
 
 
 def chart(account: Account, language: Language) -> str:
@@ -152,7 +172,7 @@ class _Chart:
         for time_us in range(first, self._from_us + self._length_us + 1, step_us):
             x = self._x(time_us)
             moment = datetime.fromtimestamp(time_us // 1_000_000, UTC)
-            midnight = moment.hour == 0
+            midnight = moment.hour == moment.minute == 0
             for top, bottom in panels:
                 yield element("line", x1=x, x2=x, y1=top, y2=bottom, stroke=LINE,
                               stroke_width=1.2 if midnight else 0.6)  # fmt: skip

@@ -9,7 +9,7 @@ from pipeline.shipping.report_texts import Language, text
 from pipeline.shipping.series import Trip
 from pipeline.shipping.svg import BREACH, CURVE, FAINT, INK, LINE, element, number, picture, words
 
-WIDTH, HEIGHT, MARGIN = 340.0, 236.0, 30.0
+WIDTH, HEIGHT, MARGIN, BELOW = 340.0, 236.0, 30.0, 46.0  # Below stand the legend and the scale.
 KM_PER_DEGREE = 111.195  # Of latitude, on a sphere of 6371 km.
 POINTS_MAX = 500
 TOGETHER_US = 1_000_000  # Longitude and latitude of one record are of the same second.
@@ -52,7 +52,7 @@ class _View:
         self._narrower = max(cos(radians(middle)), 0.01)
         wide = (max(longitudes) - self._west) * self._narrower
         high = self._north - min(latitudes)
-        room = WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
+        room = WIDTH - 2 * MARGIN, HEIGHT - MARGIN - BELOW
         self.scale = min(room[0] / max(wide, 1e-3), room[1] / max(high, 1e-3))  # Units a degree of latitude.
         self._shift = (room[0] - wide * self.scale) / 2, (room[1] - high * self.scale) / 2
 

@@ -356,4 +356,6 @@ def test_wrong_wishes_are_named(city: City, tmp_path: Path) -> None:
             act()
         assert message in str(refused.value)
     assert shipment_report.languages_of(None) == ["en", "zh"]
-    assert shipment_report.file_name("https://x/../y") == "https---x-..-y"
+    assert shipment_report.file_name("https://x/../y") == "x-..-y"
+    assert shipment_report.file_name("../..") == "shipment"
+    assert shipment_report.file_name("货运 7/B") == "货运-7-B"
