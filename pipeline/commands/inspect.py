@@ -36,7 +36,8 @@ from pipeline.wire.finding import decode_finding
 from pipeline.wire.messages import decode_receipts, decode_refusal
 from pipeline.wire.reasons import Reason
 from pipeline.wire.senml import decode_pack
-from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, parse_statement
+from pipeline.wire.shipment import decode_shipment, kind_of
+from pipeline.wire.statement import CONTENT_FINDING, CONTENT_SENML, CONTENT_SHIPMENT, parse_statement
 
 Lines = Iterator[str]
 SIZE_MAX = 1 << 20
@@ -56,6 +57,11 @@ def _statement(data: bytes) -> Lines:
             yield f"record     {record.quantity} = {record.value!r} {record.unit} at {record.time_s!r}"
     elif s.content_type == CONTENT_FINDING:
         yield f"finding    {phrase(decode_finding(s.payload))}"
+    elif s.content_type == CONTENT_SHIPMENT:
+        stated = decode_shipment(s.payload)
+        yield f"kind       {kind_of(stated)}"
+        for name in stated.__dataclass_fields__:
+            yield f"{name:<18} {_shown(getattr(stated, name))}"
     elif s.content_type in CHANGES:
         change = decode_change(s)
         for name in change.__dataclass_fields__:

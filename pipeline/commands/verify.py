@@ -168,7 +168,9 @@ def _verify_file(
             kept = [proven for proven in check.statements() if check.query.shipments]
         verified = check.result()
         judged = [one for name in sorted(check.query.shipments) for one in _judge_again(name, kept, verified)]
-        found = describe_evidence(path, verified) | ({"verdicts": judged} if judged else {})
+        found: dict[str, object] = describe_evidence(path, verified)
+        if judged:
+            found["verdicts"] = judged
         lines = [f"{one['verdict']}, judged again from what is here: {one['shipment']}" for one in judged]
         return found, _valid(path, [*evidence_lines(verified), *lines])
     data = file.read(EQUIVOCATION_SIZE_MAX + 1)

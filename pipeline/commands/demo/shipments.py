@@ -102,7 +102,7 @@ class ShipmentStory:
         return parse_policy(self.folder.policy.read_bytes())
 
     async def _begin(self, now_us: int) -> None:
-        await self._enrol()
+        await self.enrol()
         self._consignments = [
             _Consignment(number, f"https://id.gs1.org/00/{sscc(number)}") for number in range(1, TRUCKS + 1)
         ]
@@ -184,7 +184,7 @@ class ShipmentStory:
                 what = f"a statement of {desk.issuer} is {answer.outcome}: {answer.why}"
                 raise UnavailableError("the log", what)
 
-    async def _enrol(self) -> None:
+    async def enrol(self) -> None:
         """State in the log that the parties' keys may sign about shipments, and wait for the receipts.
 
         Then every shard knows them, and refuses nothing that they sign.
