@@ -414,8 +414,12 @@ def _message(record: Record, topic: str) -> Message:
 
 
 async def _start(consumer: AIOKafkaConsumer) -> None:
-    await _answered("connecting", consumer.start())
-    await asyncio.sleep(0)  # Its tasks must have begun before it can be stopped.
+    try:
+        await _answered("connecting", consumer.start())
+        await asyncio.sleep(0)  # Its tasks must have begun before it can be stopped.
+    except BaseException:
+        await consumer.stop()  # As with a producer: who gives up while it connects leaves nothing behind.
+        raise
 
 
 async def _start_producer(producer: AIOKafkaProducer, action: str) -> None:

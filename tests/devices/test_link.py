@@ -3,12 +3,10 @@
 from random import Random
 from threading import Event
 
-import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from devices.link import Arrival, Link, parse_broker
-from pipeline.wire.errors import InputError
+from devices.link import Arrival, Link
 from tests.devices.fakes import Broker
 
 
@@ -34,30 +32,6 @@ class Listener:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
-
-
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("mqtt://localhost", ("localhost", 1883)),
-        ("mqtt://127.0.0.1:18830", ("127.0.0.1", 18830)),
-        ("mqtt://[::1]:1884/", ("::1", 1884)),
-    ],
-)
-def test_a_broker_has_host_and_port(url: str, address: tuple[str, int]) -> None:
-    """The port is 1883 where none is given."""
-    assert parse_broker(url) == address
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["", "localhost:1883", "http://localhost", "mqtt://", "mqtt://h:port", "mqtt://h:99999", "mqtt://h/x"],
-)
-def test_another_url_is_refused(url: str) -> None:
-    """What is no broker's address is an input error that shows the form."""
-    with pytest.raises(InputError) as refused:
-        parse_broker(url)
-    assert (refused.value.place, refused.value.remedy) == ("--broker", "Write mqtt://HOST:PORT.")
 
 
 def test_messages_go_both_ways(broker: Broker) -> None:

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Collection, Generator, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -29,6 +28,7 @@ from pipeline.edges.kafka_checkup import check_clock, check_kafka
 from pipeline.edges.mqtt_checkup import check_broker
 from pipeline.services import COMPACTED, PARTITIONS, SYNCED
 from pipeline.wire.broker import BrokerUrl
+from tests.support.own_kafka import own_kafka
 from tests.support.secured_mosquitto import (
     CHECKOUT,
     await_listener,
@@ -55,7 +55,7 @@ def named(checks: Sequence[Check], verdict: Verdict = Verdict.WRONG) -> list[str
 
 @asynccontextmanager
 async def topics(
-    at: str, partitions: dict[str, int], compacted: Collection[str], synced: Collection[str]
+    at: str, partitions: Mapping[str, int], compacted: Collection[str], synced: Collection[str]
 ) -> AsyncGenerator[str]:
     prefix = f"test-{token_hex(6)}."
     async with KafkaBus.open(at, partitions, compacted=compacted, synced=synced, prefix=prefix):
@@ -113,37 +113,13 @@ async def test_topics_of_another_log_are_named() -> None:
     assert missing == [f"Kafka topic {prefix}{topic}" for topic in ("refused", "state", "log")]
 
 
-@contextmanager
-def careless_kafka(folder: Path) -> Generator[str]:
-    """A Kafka of its own, natively, with settings that lose."""
-    native = native_servers()  # Its own: where things stand is changed in it.
-    shutil.copytree(CHECKOUT / "deploy", folder / "deploy")
-    with (folder / "deploy" / "kafka" / "server.properties").open("a") as file:
-        file.write(
-            "auto.create.topics.enable=true\nunclean.leader.election.enable=true\nmessage.max.bytes=1000012\n"
-            "offsets.retention.minutes=10080\n"
-        )
-    native.STACK, native.HERE = folder / "stack", folder / "deploy" / "native"
-    native.STACK.mkdir()
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def launch(name: str, command: list[str]) -> int:
-        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        return processes[0].pid
-
-    native.launch = launch
-    at = native.start_kafka()["kafka"]
-    try:
-        native.await_answer("kafka", at)
-        yield at
-    finally:
-        processes[0].kill()
-        processes[0].wait()
-
-
 async def test_each_wrong_setting_of_a_broker_is_named(tmp_path: Path) -> None:
     """And a disk that has less room than is asked for."""
-    with careless_kafka(tmp_path) as at:
+    careless = (
+        "auto.create.topics.enable=true\nunclean.leader.election.enable=true\nmessage.max.bytes=1000012\n"
+        "offsets.retention.minutes=10080\n"
+    )
+    with own_kafka(tmp_path, careless) as (at, _):
         async with topics(at, {"statements": 5}, COMPACTED, SYNCED):
             checks = await look(at, "none.", free_bytes_min=2**60)
     found = named(checks)
