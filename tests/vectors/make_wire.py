@@ -21,6 +21,7 @@ from tests.wire import (
     reference,
     test_cbor,
     test_enrolment,
+    test_epcis_event,
     test_finding,
     test_keys,
     test_messages,
@@ -292,6 +293,11 @@ def shipments() -> Json:
     return {name: [one for part in made for one in part[name]] for name in ("admitted", "refused")}
 
 
+def epcis_events() -> Json:
+    """Payloads of EPCIS events, and changed ones."""
+    return stated(test_epcis_event.EVENT, test_epcis_event.EVENT_CHANGES)
+
+
 def messages() -> Json:
     """What devices receive."""
     receipts = [[T, 0, b"\xd2\x84"], [T, 1, b""]]
@@ -352,6 +358,7 @@ def render() -> str:
         admissions,
         findings,
         shipments,
+        epcis_events,
         messages,
         topics,
     )

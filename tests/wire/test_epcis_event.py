@@ -6,38 +6,58 @@ import pytest
 from pipeline.wire.epcis_event import JSON_SIZE_MAX, EpcisEvent, decode_epcis_event, encode_epcis_event
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
+from tests.wire.test_rotation import LEFT_OUT, Changes, Fields, changed
 
-EVENT = EpcisEvent(bytes(range(32)), b'{"type":"ObjectEvent"}', {"example": "https://ns.example.com/"})
+SPACE = "https://ns.example.com/"
+JSON = b'{"type":"ObjectEvent"}'
+EVENT: Fields = {1: bytes(range(32)), 2: JSON, 3: {"example": SPACE}}
+SHAPE = Reason.EPCIS_SHAPE
+EVENT_CHANGES: Changes = [
+    *[(label, LEFT_OUT, SHAPE) for label in (1, 2)],
+    (3, LEFT_OUT, None),
+    *[(label, 0, SHAPE) for label in (0, 1, 2, 3, 4)],
+    *[(1, wrong, SHAPE) for wrong in (b"", bytes(31), bytes(33), "a" * 32)],
+    *[(2, wrong, SHAPE) for wrong in (b"", JSON.decode())],
+    *[(3, wrong, SHAPE) for wrong in ({}, [], {"a": ""}, {"": "a"}, {1: "x"}, {"a": 1}, {"a": "b\nc"})],
+    (3, {f"{number:02}": "x" for number in range(17)}, SHAPE),
+    (3, {f"{number:02}": "x" for number in range(16)}, None),
+]
+
+
+@pytest.mark.parametrize(("label", "value", "reason"), EVENT_CHANGES)
+def test_each_field_has_its_bounds(label: object, value: object, reason: Reason | None) -> None:
+    """Whatever is missing, of another type, too long or too much is refused."""
+    payload = changed(EVENT, label, value)
+    if reason is None:
+        decode_epcis_event(payload)
+        return
+    with pytest.raises(VerificationError) as refused:
+        decode_epcis_event(payload)
+    assert refused.value.reason is reason
 
 
 def test_there_and_back() -> None:
     """With namespaces and without; the subject of its statement is its hash."""
-    for event in (EVENT, EpcisEvent(bytes(32), bytes(JSON_SIZE_MAX))):
+    whole = EpcisEvent(bytes(range(32)), JSON, {"example": SPACE})
+    assert cbor2.loads(encode_epcis_event(whole)) == EVENT
+    for event in (whole, EpcisEvent(bytes(32), JSON)):
         assert decode_epcis_event(encode_epcis_event(event)) == event
-    assert EVENT.uri == f"ni:///sha-256;{bytes(range(32)).hex()}?ver=CBV2.0"
+    assert whole.uri == f"ni:///sha-256;{bytes(range(32)).hex()}?ver=CBV2.0"
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        [],
-        {1: bytes(32)},
-        {1: bytes(31), 2: b"{}"},
-        {1: bytes(32), 2: b""},
-        {1: bytes(32), 2: "{}"},
-        {1: bytes(32), 2: bytes(JSON_SIZE_MAX + 1)},
-        {1: bytes(32), 2: b"{}", 3: {}},
-        {1: bytes(32), 2: b"{}", 3: {"a": ""}},
-        {1: bytes(32), 2: b"{}", 3: {1: "x"}},
-        {1: bytes(32), 2: b"{}", 3: {str(n): "x" for n in range(17)}},
-        {1: bytes(32), 2: b"{}", 4: 1},
-    ],
-)
-def test_what_is_none(fields: object) -> None:
-    """Parts that are missing, too long, of another type, or too many."""
+def test_the_json_has_its_size() -> None:
+    """12,288 bytes are taken, one more is not."""
+    assert decode_epcis_event(encode_epcis_event(EpcisEvent(bytes(32), bytes(JSON_SIZE_MAX))))
     with pytest.raises(VerificationError) as refused:
-        decode_epcis_event(cbor2.dumps(fields, canonical=True))
-    assert refused.value.reason is Reason.EPCIS_SHAPE
+        decode_epcis_event(changed(EVENT, 2, bytes(JSON_SIZE_MAX + 1)))
+    assert refused.value.reason is SHAPE
+
+
+def test_what_is_no_map_is_none() -> None:
+    """An array of the same parts says nothing."""
+    with pytest.raises(VerificationError) as refused:
+        decode_epcis_event(cbor2.dumps([bytes(32), JSON]))
+    assert refused.value.reason is SHAPE
 
 
 def test_what_nobody_would_take_is_not_written() -> None:

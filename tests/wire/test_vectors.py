@@ -12,6 +12,7 @@ from pipeline.wire import topics
 from pipeline.wire.admission import decode_admission
 from pipeline.wire.cbor import check
 from pipeline.wire.enrolment import decode_enrolment
+from pipeline.wire.epcis_event import decode_epcis_event
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.finding import decode_finding
 from pipeline.wire.keys import SeedSigner, check_public_key, decode_key_file, encode_key_file, key_id
@@ -143,13 +144,14 @@ def test_enrolments() -> None:
 
 
 def test_what_else_is_stated() -> None:
-    """Rotations, revocations, admissions, findings, shipments: payloads admitted, and many that are not."""
+    """Rotations, revocations, admissions, findings, shipments, events: payloads admitted, and many not."""
     for name, decode in (
         ("rotations", decode_rotation),
         ("revocations", decode_revocation),
         ("admissions", decode_admission),
         ("findings", decode_finding),
         ("shipments", decode_shipment),
+        ("epcis_events", decode_epcis_event),
     ):
         assert [refusal(decode, raw) for raw in VECTORS[name]["admitted"] if refusal(decode, raw)] == []
         assert len(VECTORS[name]["refused"]) >= 15
