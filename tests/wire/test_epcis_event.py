@@ -12,13 +12,14 @@ SPACE = "https://ns.example.com/"
 JSON = b'{"type":"ObjectEvent"}'
 EVENT: Fields = {1: bytes(range(32)), 2: JSON, 3: {"example": SPACE}}
 SHAPE = Reason.EPCIS_SHAPE
+NO_NAMESPACES: list[object] = [{}, [], {"a": ""}, {"": "a"}, {1: "x"}, {"a": 1}, {"a": "b\nc"}]
 EVENT_CHANGES: Changes = [
     *[(label, LEFT_OUT, SHAPE) for label in (1, 2)],
     (3, LEFT_OUT, None),
     *[(label, 0, SHAPE) for label in (0, 1, 2, 3, 4)],
     *[(1, wrong, SHAPE) for wrong in (b"", bytes(31), bytes(33), "a" * 32)],
     *[(2, wrong, SHAPE) for wrong in (b"", JSON.decode())],
-    *[(3, wrong, SHAPE) for wrong in ({}, [], {"a": ""}, {"": "a"}, {1: "x"}, {"a": 1}, {"a": "b\nc"})],
+    *[(3, wrong, SHAPE) for wrong in NO_NAMESPACES],
     (3, {f"{number:02}": "x" for number in range(17)}, SHAPE),
     (3, {f"{number:02}": "x" for number in range(16)}, None),
 ]
@@ -47,7 +48,8 @@ def test_there_and_back() -> None:
 
 def test_the_json_has_its_size() -> None:
     """12,288 bytes are taken, one more is not."""
-    assert decode_epcis_event(encode_epcis_event(EpcisEvent(bytes(32), bytes(JSON_SIZE_MAX))))
+    whole = EpcisEvent(bytes(32), bytes(JSON_SIZE_MAX))
+    assert decode_epcis_event(encode_epcis_event(whole)) == whole
     with pytest.raises(VerificationError) as refused:
         decode_epcis_event(changed(EVENT, 2, bytes(JSON_SIZE_MAX + 1)))
     assert refused.value.reason is SHAPE
