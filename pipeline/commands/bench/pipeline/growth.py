@@ -33,15 +33,16 @@ async def run(seconds: float, *, as_json: bool) -> int:
     """Print a row for every number of devices, and of shards for readings."""
     stack = find_stack()
     measured: list[Measured] = []
+    if not as_json:
+        print("".join(word.rjust(11) for word in HEAD), flush=True)
     with closing(InfluxMeter(stack)) as influx:
         for devices, shards in SETTINGS:
-            measured.append(await measure_city(stack, influx, devices, seconds, shards))
+            city = await measure_city(stack, influx, devices, seconds, shards)
+            measured.append(city)
+            if not as_json:
+                print("".join(word.rjust(11) for word in _row(city)), flush=True)
     if as_json:
         print(json.dumps([asdict(city) for city in measured], indent=1))
-    else:
-        print("".join(word.rjust(11) for word in HEAD))
-        for city in measured:
-            print("".join(word.rjust(11) for word in _row(city)))
     return 0
 
 

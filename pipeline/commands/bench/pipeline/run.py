@@ -26,8 +26,8 @@ from pipeline.commands.bench.pipeline.stack import InfluxMeter, Stack, find_stac
 from pipeline.commands.bench.pipeline.telegraf import run_telegraf
 
 SHARDS = 4  # For readings; the registry has one more.
-WARM_UP_S = 4.0
-WARM_UP_MESSAGES = 80_000
+WARM_UP_S = (3.0, 10.0)  # Virtual machines compile meanwhile.
+WARM_UP_PER_S = 12_000  # Messages signed for each of its seconds.
 SPARE = 1.25  # Of what the warm-up lets expect.
 LATENCY_LOAD = 0.5
 SENDER = "sender"
@@ -54,14 +54,15 @@ async def measure_city(
 ) -> Measured:
     """Run a city with so many shards for readings, and measure it."""
     statements = Statements(devices)
-    packets = to_packets(statements.sign(WARM_UP_MESSAGES))
+    warm_up_s = min(max(seconds / 4, WARM_UP_S[0]), WARM_UP_S[1])
+    packets = to_packets(statements.sign(int(warm_up_s * WARM_UP_PER_S)))
     async with run_city(stack, influx, shards) as city:
         say(f"city of {devices} devices, {shards} shards: enrolment and warm-up")
         await enrol(stack, city, devices)
         meter = meter_of(stack, city.pids)
         async with Sender.open(stack.mosquitto, "bench-devices") as sender:
             stored = Stored(influx)
-            warm = await measure_throughput(sender, packets, stored, meter, WARM_UP_S)
+            warm = await measure_throughput(sender, packets, stored, meter, warm_up_s)
             per_s = warm.records_per_s / RECORDS
             left = packets[sender.sent :]
             need = int(per_s * seconds * (SPARE + LATENCY_LOAD)) - len(left)
@@ -94,13 +95,13 @@ async def measure_city(
 async def measure_telegraf(stack: Stack, influx: InfluxMeter, devices: int, seconds: float) -> Throughput:
     """Run Telegraf, and measure it."""
     lines = Lines(devices)
-    packets = to_packets(lines.make(WARM_UP_MESSAGES * 2))
+    packets = to_packets(lines.make(int(WARM_UP_S[0] * WARM_UP_PER_S * 2)))
     async with run_telegraf(stack, influx) as telegraf:
         say("Telegraf: warm-up and throughput")
         meter = meter_of(stack, telegraf.pids)
         async with Sender.open(stack.mosquitto, "bench-lines") as sender:
             stored = Stored(influx)
-            warm = await measure_throughput(sender, packets, stored, meter, WARM_UP_S)
+            warm = await measure_throughput(sender, packets, stored, meter, WARM_UP_S[0])
             left = packets[sender.sent :]
             need = int(warm.records_per_s / RECORDS * seconds * SPARE) - len(left)
             left += to_packets(lines.make(max(need, 0)), len(packets))
