@@ -1,7 +1,8 @@
 """Writes rounds into every embedded store until it is killed or has done ROUNDS. Says what was acknowledged.
 
 Round n appends two messages to `statements` and one to `log`, commits a group, writes two points, two index
-rows, a finding and two files. It goes on behind what it finds on the bus, as a stage does.
+rows, a finding, an alarm with a statement, and two files. It goes on behind what it finds on the bus, as a
+stage does.
 
 `python crash_child.py FOLDER`
 """
@@ -13,11 +14,12 @@ from pathlib import Path
 
 from pipeline.edges.files import LocalFiles
 from pipeline.edges.keyfile import load_or_create_key
+from pipeline.edges.sqlite_alarms import SqliteAlarms
 from pipeline.edges.sqlite_bus import SqliteBus
 from pipeline.edges.sqlite_findings import SqliteFindings
 from pipeline.edges.sqlite_index import SqliteReceiptIndex
 from pipeline.edges.sqlite_points import SqlitePoints
-from pipeline.ports import Append, ChainState, LeafPlace, Point
+from pipeline.ports import Append, ChainState, KeptStatement, LeafPlace, Point
 from pipeline.stages.auditor import Signatory
 from pipeline.wire.finding import Finding, FoundPlace
 from pipeline.wire.keys import SeedSigner
@@ -71,6 +73,7 @@ async def main(folder: Path, say: Callable[[str, object], None]) -> None:
         SqlitePoints.open(folder / "points.db") as store,
         SqliteReceiptIndex.open(folder / "receipts.db") as index,
         SqliteFindings.open(folder / "findings.db") as outbox,
+        SqliteAlarms.open(folder / "alarms.db") as alarms,
     ):
         say("open", 0)
         last = await bus.last("log", 0)
@@ -86,6 +89,9 @@ async def main(folder: Path, say: Callable[[str, object], None]) -> None:
             chain = await outbox.chain() or ChainState(1, 0, bytes(32))
             await outbox.add(*Signatory("https://audit.example/", SIGNER, chain).sign([finding(number)]))
             say("finding", number)
+            kept = [KeptStatement("shipment", b"%d" % number, number, 1)]
+            await alarms.take(number, kept, [(f"alarm_{number}", b"%d" % number)], [])
+            say("alarm", number)
             await log.write_many(files(number))
             say("files", number)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.edges.files import LocalFiles
+from pipeline.edges.sqlite_alarms import SqliteAlarms
 from pipeline.edges.sqlite_bus import SqliteBus
 from pipeline.edges.sqlite_findings import SqliteFindings
 from pipeline.edges.sqlite_index import SqliteReceiptIndex
@@ -32,6 +33,7 @@ IN_ROUNDS += ["bus.courier.resume.commit", "bus.courier.resume.committed"]
 IN_ROUNDS += ["points.inserted", "points.commit", "points.committed"]
 IN_ROUNDS += ["receipts.inserted", "receipts.commit", "receipts.committed"]
 IN_ROUNDS += ["findings.inserted", "findings.commit", "findings.committed"]
+IN_ROUNDS += ["alarms.inserted", "alarms.commit", "alarms.committed"]
 IN_ROUNDS += ["files.log.draft", "files.log.rename", "files.log.sync", "files.log.synced"]
 STEPS = [f"{name}:1" for name in AT_START] + [f"{name}:{2 + n % 4}" for n, name in enumerate(IN_ROUNDS)]
 
@@ -93,6 +95,12 @@ async def check(folder: Path, said: list[str]) -> None:
     assert [statement.previous for statement in kept] == [bytes(32), *previous][: len(kept)]
     assert chain == ChainState(1, len(kept), [bytes(32), *previous][-1])
     assert acknowledged(said, "finding") <= {decode_finding(statement.payload).size for statement in kept}
+    async with SqliteAlarms.open(folder / "alarms.db") as store:
+        memory, alarms = await store.load(), await store.due(0.0, 2 * ROUNDS)
+    waiting = {alarm.id for alarm in alarms}
+    assert waiting == {f"alarm_{one.entry}" for one in memory.statements}
+    assert memory.log_offset == max((one.entry for one in memory.statements), default=0)
+    assert {f"alarm_{n}" for n in acknowledged(said, "alarm")} <= waiting
     log_files = LocalFiles(folder / "log")
     written = acknowledged(said, "files")
     for n in range(ROUNDS):
