@@ -16,6 +16,7 @@ from pipeline.tracing.grid import Grid
 from pipeline.tracing.problem import Floats, Settings
 
 RATIOS = (0.2, 5.0, 1.0)  # Of the other sources' rate to the new one's.
+FURTHER = 0.1  # How likely one source more is beforehand: few places fail in the same hours.
 ROUNDS = 2
 CELLS = 225
 PRUNE = 15.0  # Directions whose evidence is e^-15 of the best are left out after the first scan.
@@ -35,8 +36,9 @@ class Several:
     ]  # Of each source: the others, as `locate` has them
 
     def p_count(self) -> tuple[float, ...]:
-        """Return the probability of each number; each further source is half as likely beforehand."""
-        logs = np.array(self.log_evidence) - math.log(2.0) * np.arange(len(self.log_evidence))
+        """Return the probability of each number: none and one are as likely beforehand."""
+        further = np.maximum(np.arange(len(self.log_evidence)) - 1, 0)
+        logs = np.array(self.log_evidence) + math.log(FURTHER) * further
         p = np.exp(logs - logs.max())
         return tuple(float(part) for part in p / p.sum())
 
