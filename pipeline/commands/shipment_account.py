@@ -12,15 +12,16 @@ from pipeline.commands.shipment_log import LoggedShipment, Source, read_shipment
 from pipeline.commands.verify import load_authorities
 from pipeline.identity.authorities import Authorities
 from pipeline.log.merkle import hash_leaf
-from pipeline.shipping.account import Account
+from pipeline.shipping.account import Account, trips_in
 from pipeline.shipping.compact_verdict import make_code
-from pipeline.shipping.judged import committed_profile, judge_again
+from pipeline.shipping.judged import as_of, committed_profile, judge_again
 from pipeline.shipping.shipment import Event
 from pipeline.verify.evidence import BLOCK, KEY, KeyFrame, parse_block, parse_key
 from pipeline.verify.frames import read_frames
 from pipeline.verify.signer import check_signer
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
+from pipeline.wire.shipment import Judged
 from pipeline.wire.statement import parse_statement
 
 
@@ -47,6 +48,9 @@ def load_account(source: Source, name: str, profile: str | None, evidence_uri: s
     limits = committed_profile(logged.shipment, given)
     verdict = logged.shipment.verdicts[-1] if logged.shipment.verdicts else None
     judgement = judge_again(verdict, logged.inputs, given) if verdict else judge_logged(logged, limits)
+    judged = (
+        as_of(logged.inputs, verdict.stated.after) if verdict and isinstance(verdict.stated, Judged) else None
+    )
     checkpoint = logged.verified.checkpoint.checkpoint
     authorities = load_authorities(trust_file(source.where, source.authorities, "authorities.txt"))
     return Told(
@@ -54,6 +58,7 @@ def load_account(source: Source, name: str, profile: str | None, evidence_uri: s
             shipment=logged.shipment,
             profile=limits,
             judgement=judgement,
+            trips=trips_in(judged or logged.shipment, judgement),
             judged_us=verdict.stated.time_us if verdict else int(time.time() * 1e6),
             origin=checkpoint.origin,
             size=checkpoint.size,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.progress import progress_bar
 from pipeline.commands.reading import open_log, trust_file
 from pipeline.commands.shipment import EXITS
 from pipeline.commands.shipment_log import Source
@@ -135,7 +136,9 @@ def _scan_product(link: DigitalLink, source: Source, *, as_json: bool) -> int:
         note = read(CHECKPOINT_PATH)
         if note is None:
             raise MissingError(CHECKPOINT_PATH)
-        goods = read_goods(read, TileReader(read, open_checkpoint(note, policy).checkpoint), authorities)
+        tiles = TileReader(read, open_checkpoint(note, policy).checkpoint)
+        with progress_bar("scan", "entries", shown=not as_json) as progress:
+            goods = read_goods(read, tiles, authorities, progress)
     history = history_of(link, goods.events, goods.shipments())
     if as_json:
         print(json.dumps(_described_product(history), ensure_ascii=False))

@@ -16,6 +16,7 @@ class Account:
         shipment: As its statements leave it.
         profile: What it was judged by.
         judgement: What it came to, each place among the goods on its own.
+        trips: What was recorded, by the judgement's tracks.
         judged_us: When it was judged, POSIX µs.
         origin: The log's name.
         size: Of the log, under the checkpoint that all was read under.
@@ -28,6 +29,7 @@ class Account:
     shipment: Shipment
     profile: Profile
     judgement: WholeJudgement
+    trips: tuple[Trip, ...]
     judged_us: int
     origin: str
     size: int
@@ -36,9 +38,8 @@ class Account:
     evidence_uri: str = ""
     code: str = ""
 
-    @property
-    def trips(self) -> tuple[Trip, ...]:
-        """What was recorded, by the judgement's tracks."""
-        judgement = self.judgement
-        span_us = judgement.from_us, judgement.to_us
-        return tuple(trip for _, trip in trips_of(self.shipment.attached, judgement.packs, *span_us))
+
+def trips_in(shipment: Shipment, judgement: WholeJudgement) -> tuple[Trip, ...]:
+    """Return what was recorded; the shipment is the one that was judged, before what was stated since."""
+    span_us = judgement.from_us, judgement.to_us
+    return tuple(trip for _, trip in trips_of(shipment.attached, judgement.packs, *span_us))

@@ -1,6 +1,8 @@
 """The signed EPCIS events and the shipments that stand in a log."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from pipeline.identity.authorities import Authorities
 from pipeline.identity.registry import Registry
@@ -23,6 +25,7 @@ from pipeline.wire.statement import (
     verify_statement,
 )
 
+Progress: TypeAlias = Callable[[int, int], None]
 REGISTRY_SHARD = 0
 _WANTED = (CONTENT_EPCIS.encode(), CONTENT_SHIPMENT.encode())
 
@@ -58,13 +61,19 @@ class LoggedGoods:
         )
 
 
-def read_goods(read: ReadFile, tiles: TileReader, authorities: Authorities) -> LoggedGoods:
+def read_goods(
+    read: ReadFile,
+    tiles: TileReader,
+    authorities: Authorities,
+    progress: Progress = lambda _done, _size: None,
+) -> LoggedGoods:
     """Return what a log says of goods, every signature verified under the key that was enrolled.
 
     Args:
         read: Path -> the file's bytes, or None where it is missing.
         tiles: The log's tiles under a verified checkpoint.
         authorities: Who may enrol.
+        progress: Hears how many entries of how many were read.
 
     Raises:
         VerificationError: The log itself is wrong: run fsck.
@@ -72,6 +81,7 @@ def read_goods(read: ReadFile, tiles: TileReader, authorities: Authorities) -> L
     """
     registry, goods = Registry(), LoggedGoods()
     for entry in range(1, tiles.size):
+        progress(entry, tiles.size)
         block = parse_signed_block(tiles.read_entry(entry))
         leaves, _ = read_block(read, block)
         manifest = decode_manifest(leaves[0])

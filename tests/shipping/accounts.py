@@ -6,7 +6,7 @@ from decimal import Decimal
 from hashlib import sha256
 from importlib.resources import files
 
-from pipeline.shipping.account import Account
+from pipeline.shipping.account import Account, trips_in
 from pipeline.shipping.inputs import Pack, Value
 from pipeline.shipping.profile import Profile, parse_profile
 from pipeline.shipping.shipment import Attached, Event, Holding, Shipment, State
@@ -139,6 +139,7 @@ def account(*, broken: bool = True, dead: bool = True, name: str = "eu-gdp-2-8")
         shipment=made,
         profile=limits,
         judgement=judgement,
+        trips=trips_in(made, judgement),
         judged_us=START_US + 28 * HOUR_US,
         origin="cityproof.example/cold-chain",
         size=48_213,
