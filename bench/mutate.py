@@ -428,9 +428,15 @@ class Selection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Run them unless collecting has failed, and any that only the mutant has."""
+        """Run them unless collecting has failed, and any cases of the tests that only the mutant has."""
         order = {name: at for at, name in enumerate(self._names)}
-        items = [item for item in session.items if item.nodeid in order or item.nodeid not in self._times_s]
+        cases = {name.partition("[")[0] for name in self._times_s}
+        items = [
+            item
+            for item in session.items
+            if item.nodeid in order
+            or (item.nodeid not in self._times_s and item.nodeid.partition("[")[0] in cases)
+        ]
         if not session.testsfailed:
             items.sort(key=lambda item: order.get(item.nodeid, len(order)))
             run_items(session, items, self._times_s)
