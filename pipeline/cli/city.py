@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Config
+from pipeline.cli.options import AsJson, Config, need
 
 app = typer.Typer()
 
@@ -31,6 +31,7 @@ def init(
     config: Config = None,
 ) -> None:
     """Make a city's keys, trust files, passwords and certificates; what is there stays."""
+    need("cryptography", "service")
     from pipeline.commands.init import run, run_with_servers
 
     if servers:

@@ -1,7 +1,6 @@
 """`cityproof init`: a city's folder with its keys, trust files, passwords and certificates."""
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_urlsafe
@@ -44,7 +43,7 @@ def run_with_servers(directory: Path, hosts: Sequence[str], config: Path | None)
 
 def _make_broker_files(folder: CityFolder, hosts: Sequence[str]) -> None:
     ensure_authority(folder.broker_ca, folder.broker_ca_key, f"cityproof broker {folder.root.name}")
-    names = [*hosts, *HOSTS, socket.gethostname()]
+    names = [*hosts, *HOSTS]
     if ensure_server((folder.broker_ca, folder.broker_ca_key), folder.broker / "server.pem", names):
         print("made the broker's certificate; a broker that runs has to be started again")
     rights = BrokerRights(folder.broker)
