@@ -79,7 +79,7 @@ def _figure(figure: Any, *, script: bool = False) -> str:
 
 def _headline(answer: dict[str, Any]) -> Iterator[str]:
     """Yield what a reader in a hurry takes away."""
-    count = len(answer["events"])
+    count = sum(event["p_count"][0] < 0.5 for event in answer["events"])
     if not count:
         yield "<p class='big'>未发现释放事件。<br>No release is seen in these readings.</p>"
         return

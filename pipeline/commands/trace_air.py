@@ -256,7 +256,8 @@ def lines(answer: dict[str, Any]) -> list[str]:
     for event in answer["events"]:
         said.append(
             f"{event['onset']['median']} to {event['end']['median']}: "
-            f"a release, e-value e^{event['log_e_value']:.1f}"
+            f"{'a release' if event['p_count'][0] < 0.5 else 'probably no release'}, "
+            f"e-value e^{event['log_e_value']:.1f}"
         )
         counts = ", ".join(f"{n}: {p:.3f}" for n, p in enumerate(event["p_count"]))
         said.append(f"  number of sources: {counts}")
