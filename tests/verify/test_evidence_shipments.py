@@ -85,6 +85,15 @@ def test_readings_beside_are_of_named_devices(nth: int) -> None:
     assert [signer.issuer for signer in verified.signers] == [device.issuer]
 
 
+def test_a_reading_under_a_shipment_s_name_is_no_statement_about_it() -> None:
+    """Its subject says where a sensor is, and that may be a shipment."""
+    city = Shipments()
+    city.log.add(1, [city.devices[0].read(subject=ONE)])
+    city.log.publish()
+    statements, _ = judge(collect(city.log, QUERY))
+    assert [proven.statement.raw for proven in statements] == city.about_one
+
+
 def test_without_shipments_nobody_asks_for_statements_about_them() -> None:
     """Readings of all devices, and keys of no parties."""
     statements, verified = judge(collect(CITY.log, Query()))
