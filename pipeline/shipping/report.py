@@ -5,6 +5,7 @@ One page: of what is long the worst comes first, and the rest is counted.
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,6 +23,7 @@ from pipeline.shipping.shipment import Event
 from pipeline.shipping.verdict import Finding, Judgement, Verdict
 from pipeline.shipping.whole import HeldExcursion
 from pipeline.shipping.words import hundredths
+from pipeline.wire.errors import VerificationError
 from pipeline.wire.quantities import QUANTITIES
 from pipeline.wire.shipment import Content, Judged, Offered, OfferRefused, Rejected
 
@@ -51,11 +53,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A QR code as SVG, what it holds, and what it is for."""
+    """A QR code as SVG, what it holds, what it is for, and whether it needs room."""
 
     svg: str
     content: str
     caption: str
+    dense: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +88,20 @@ class Report:
 
 
 def make_report(account: Account, language: Language) -> Report:
-    """Return the report on a judged shipment.
-
-    Raises:
-        VerificationError: GS1_KEY: the goods have a number that is none.
-    """
+    """Return the report on a judged shipment."""
     return _Writer(account, language).report()
 
 
 def link_of(account: Account) -> str:
     """Return the Digital Link of the first goods, with the evidence's hash (RFC 6920) in its fragment.
 
-    Raises:
-        VerificationError: GS1_KEY.
+    Goods whose number is none by GS1's rules have no link; "" where that is so of all.
     """
     value = urlsafe_b64encode(account.evidence_hash).decode().rstrip("=")
-    return content_link(account.shipment.contents[0]).uri(f"sha-256;{value}")
+    for content in account.shipment.contents:
+        with suppress(VerificationError):
+            return content_link(content).uri(f"sha-256;{value}")
+    return ""
 
 
 class _Writer:
@@ -346,12 +347,12 @@ class _Writer:
             yield self._text("verdict leaf"), self._text("no code")
 
     def _codes(self) -> Iterator[Code]:
-        link = link_of(self._account)
-        yield Code(qr_svg(link), link, self._text("link code"))
+        if link := link_of(self._account):
+            yield Code(qr_svg(link), link, self._text("link code"), dense=False)
         if self._account.code:
             # The lowest correction makes the largest modules, which is what phones need most.
             svg = qr_svg(self._account.code, error="l")
-            yield Code(svg, self._account.code, self._text("verdict code"))
+            yield Code(svg, self._account.code, self._text("verdict code"), dense=True)
 
 
 def _outside(judgement: Judgement, limit: Limit) -> Outside:

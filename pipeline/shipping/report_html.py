@@ -58,8 +58,11 @@ def _table(table: Table) -> str:
 
 
 def _codes(codes: Sequence[Code]) -> str:
+    def kind(code: Code) -> str:
+        return "dense" if code.dense else "plain"
+
     figures = [
-        f'<figure class="code{number}">{code.svg}<figcaption>{escape(code.caption)}</figcaption></figure>'
-        for number, code in enumerate(codes)
+        f'<figure class="{kind(code)}">{code.svg}<figcaption>{escape(code.caption)}</figcaption></figure>'
+        for code in codes
     ]
     return f'<div class="codes">{"".join(figures)}</div>'

@@ -176,6 +176,19 @@ def test_the_link_holds_the_evidence() -> None:
     assert len(fragment) == len("sha-256;") + 43
 
 
+def test_goods_with_a_wrong_number_are_reported_on() -> None:
+    """Their shipper signed a check digit that is none: the next goods' link, or no code, but a report."""
+    wrong, right = Content("09506000134353"), Content(sscc="340123450000000017")
+    made = account()
+
+    def of(*contents: Content) -> Account:
+        return replace(made, shipment=replace(made.shipment, contents=contents))
+
+    assert link_of(of(wrong, right)).startswith("https://id.gs1.org/00/340123450000000017#sha-256;")
+    assert make_report(of(wrong), "en").codes == ()
+    assert dict(make_report(of(wrong), "en").facts)["Goods"] == "GTIN 09506000134353"
+
+
 def test_long_lists_are_counted() -> None:
     """What does not fit is said to be in the evidence, and the worst comes first."""
     goods = tuple(Content(sscc="340123450000000017") for _ in range(9))
