@@ -72,10 +72,14 @@ class Stored:
 async def measure_throughput(
     sender: Sender, packets: Sequence[bytes], stored: Stored, meter: Meter, seconds: float
 ) -> Throughput:
-    """Send for so long as fast as it is stored, and wait until all of it is."""
+    """Send as fast as it is stored, for so long once the first are, and wait until all are.
+
+    Raises:
+        UnavailableError: Nothing was stored.
+    """
     loop = asyncio.get_running_loop()
     start_s, before = loop.time(), sender.sent
-    end_s = start_s + RAMP_S + seconds
+    end_s = start_s + DRAIN_S  # Until the first are through, and it is known when the time begins.
     sending = asyncio.create_task(
         sender.send_while(
             packets, lambda: loop.time() < end_s, lambda: stored.messages + WAITING_MAX - before
@@ -84,12 +88,17 @@ async def measure_throughput(
     looks: list[tuple[float, int, Mapping[str, float]]] = []
     while not sending.done():
         await asyncio.sleep(LOOK_S)
-        messages = await stored.look()
-        if loop.time() >= start_s + RAMP_S:
-            looks.append((loop.time(), messages, meter.cpu()))
-            meter.look()
+        messages, now_s = await stored.look(), loop.time()
+        if not looks and (messages <= before or now_s < start_s + RAMP_S):
+            continue
+        if not looks:
+            end_s = now_s + seconds
+        looks.append((now_s, messages, meter.cpu()))
+        meter.look()
     await sending
     await stored.drain(sender.sent)
+    if not looks or looks[0][1] == looks[-1][1]:
+        raise UnavailableError("the bench", "nothing was stored in all this time: let it take more --seconds")
     (first_s, first, cpu_first), (last_s, last, cpu_last) = looks[0], looks[-1]
     records = (last - first) * RECORDS
     return Throughput(

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pipeline.commands.bench.pipeline.city import BenchCity, enrol, run_city
 from pipeline.commands.bench.pipeline.load import RECORDS, Lines, Statements, to_packets
 from pipeline.commands.bench.pipeline.measure import (
+    WAITING_MAX,
     Stored,
     Throughput,
     measure_latency,
@@ -28,7 +29,7 @@ from pipeline.commands.bench.pipeline.telegraf import run_telegraf
 SHARDS = 4  # For readings; the registry has one more.
 WARM_UP_S = (3.0, 10.0)  # Virtual machines compile meanwhile.
 WARM_UP_PER_S = 12_000  # Messages signed for each of its seconds.
-SPARE = 1.25  # Of what the warm-up lets expect.
+SPARE = 1.5  # Of what the warm-up lets expect.
 LATENCY_LOAD = 0.5
 SENDER = "sender"
 SERVERS = ("mosquitto", "kafka", "influx")
@@ -63,21 +64,25 @@ async def measure_city(
         async with Sender.open(stack.mosquitto, "bench-devices") as sender:
             stored = Stored(influx)
             warm = await measure_throughput(sender, packets, stored, meter, warm_up_s)
-            per_s = warm.records_per_s / RECORDS
-            left = packets[sender.sent :]
-            need = int(per_s * seconds * (SPARE + LATENCY_LOAD)) - len(left)
-            say(f"city of {devices} devices, {shards} shards: signing {max(need, 0)} statements")
-            left += to_packets(statements.sign(max(need, 0)), len(packets))
-            say(f"city of {devices} devices, {shards} shards: throughput")
+            fleet = f"city of {devices} devices, {shards} shards"
+
+            def sign_up_to(messages: float) -> list[bytes]:
+                """Return what is signed and not sent, so many messages at least."""
+                lacking = int(messages) - (len(packets) - sender.sent)
+                if lacking > 0:
+                    say(f"{fleet}: signing {lacking} statements")
+                    packets.extend(to_packets(statements.sign(lacking), len(packets)))
+                return packets[sender.sent :]
+
+            left = sign_up_to(warm.records_per_s / RECORDS * seconds * SPARE + WAITING_MAX)
+            say(f"{fleet}: throughput")
             meter.rss.clear()
-            before = sender.sent
             throughput = await measure_throughput(sender, left, stored, meter, seconds)
-            left = left[sender.sent - before :]
-            say(f"city of {devices} devices, {shards} shards: latency")
             half_per_s = LATENCY_LOAD * throughput.records_per_s / RECORDS
-            count = min(int(half_per_s * seconds), len(left))
-            log = city.folder.log
-            latencies = await measure_latency(sender, left[:count], stored, log, half_per_s, devices)
+            count = max(1, int(half_per_s * seconds))
+            left = sign_up_to(count)[:count]
+            say(f"{fleet}: latency")
+            latencies = await measure_latency(sender, left, stored, city.folder.log, half_per_s, devices)
         kept, outcomes = bytes_of(stack, influx, city), city.outcomes()
         records = sender.sent * RECORDS
     return Measured(
