@@ -107,11 +107,17 @@ class _Share(ConsumerRebalanceListener):  # type: ignore[misc]
         """Raise what the work on a partition ended with."""
         await self._failed
 
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002
+    # aiokafka awaits what these return; its annotations do not say so.
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        revoked: Collection[TopicPartition],  # noqa: ARG002
+    ) -> None:
         """Answer the group only once all work is at rest: whoever is assigned a partition finds it free."""
         await self.give_up()
 
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, assigned: Collection[TopicPartition]
+    ) -> None:
         """Begin to work on what is ours now."""
         await self.give_up()  # Aiokafka tells of revocations once, even where it joins anew in between.
         self._consumer.pause(*assigned)
