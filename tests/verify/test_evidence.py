@@ -24,7 +24,11 @@ from pipeline.verify.evidence import (
     KEY,
     EvidenceCheck,
     encode_block,
+    parse_admission,
     parse_block,
+    parse_head,
+    parse_key,
+    remember,
 )
 from pipeline.verify.query import Query
 from pipeline.wire.errors import VerificationError
@@ -403,8 +407,31 @@ def test_a_file_is_of_one_log() -> None:
     assert refusal(with_fields(0, _3=other)) is Reason.CHECKPOINT_ORIGIN
 
 
+def test_what_was_shown_again_is_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is forgotten last, and pushes nothing out."""
+    monkeypatch.setattr(evidence, "KEYS_MAX", 2)
+    memory: dict[str, int] = {}
+    for at, key in enumerate(("a", "b", "b", "a")):
+        remember(memory, key, at)
+    assert memory == {"a": 3, "b": 2}
+    remember(memory, "c", 4)
+    assert memory == {"a": 3, "c": 4}
+
+
+@pytest.mark.parametrize(
+    ("parse", "size"), [(parse_head, 256 * 1024), (parse_key, 128 * 1024), (parse_admission, 128 * 1024)]
+)
+def test_frames_are_bounded(parse: Callable[[bytes], object], size: int) -> None:
+    """What is larger is refused unread."""
+    for data, reason in ((bytes(size), Reason.CBOR_TRAILING), (bytes(size + 1), Reason.OVERSIZE)):
+        with pytest.raises(VerificationError) as refused:
+            parse(data)
+        assert refused.value.reason is reason
+
+
 def test_signers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as that are remembered, and no more."""
+    """As many as the formats say are remembered, and no more."""
+    assert evidence.SIGNERS_MAX == 65_536
     data = collect(EXAMPLE.log, Query(span=minutes(2, 4)))
     monkeypatch.setattr(evidence, "SIGNERS_MAX", 6)
     assert len(judge(data)[1].signers) == 6
