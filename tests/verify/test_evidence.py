@@ -411,9 +411,10 @@ def test_what_was_shown_again_is_the_newest(monkeypatch: pytest.MonkeyPatch) -> 
     """It is forgotten last, and pushes nothing out."""
     monkeypatch.setattr(evidence, "KEYS_MAX", 2)
     memory: dict[str, int] = {}
-    for at, key in enumerate(("a", "b", "b", "a")):
+    for at, key in enumerate(("a", "b", "b")):
         remember(memory, key, at)
-    assert memory == {"a": 3, "b": 2}
+    assert memory == {"a": 0, "b": 2}
+    remember(memory, "a", 3)
     remember(memory, "c", 4)
     assert memory == {"a": 3, "c": 4}
 
