@@ -40,7 +40,11 @@ from tests.support.city_on_servers import checkpoint_size
 from tests.support.own_servers import OwnServers
 from tests.support.servers import servers
 
-pytestmark = [pytest.mark.needs("servers", "mosquitto", "strace"), pytest.mark.serial]
+pytestmark = [
+    pytest.mark.needs("servers", "mosquitto", "strace"),
+    pytest.mark.serial,
+    pytest.mark.timeout(600),
+]
 CALLS = ("fsync", "rename", "write", "sendto")
 SOON_S = 30.0
 LOOK_S = 0.05

@@ -13,7 +13,7 @@ from tests.conftest import lack_of_tmpfs
 from tests.servers.faults import FAULTS, LONG_S, Fault
 from tests.support.city_on_servers import Scene
 
-pytestmark = [pytest.mark.needs("servers", "mosquitto"), pytest.mark.serial]
+pytestmark = [pytest.mark.needs("servers", "mosquitto"), pytest.mark.serial, pytest.mark.timeout(600)]
 DISK_MB = 320
 FIRST_S = 180.0  # Services begin all at once, on a machine that may be busy.
 

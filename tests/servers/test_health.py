@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.city_on_servers import SERVICES, Scene
 from tests.support.own_servers import free_port
 
-pytestmark = [pytest.mark.needs("servers", "mosquitto"), pytest.mark.serial]
+pytestmark = [pytest.mark.needs("servers", "mosquitto"), pytest.mark.serial, pytest.mark.timeout(600)]
 SECONDS = 6
 Figures = dict[tuple[str, str], float]
 

@@ -15,7 +15,7 @@ import pytest
 from pipeline.edges.influx import encode_lines
 from tests.support.city_on_servers import Scene, checkpoint_size, cityproof
 
-pytestmark = [pytest.mark.needs("servers", "mosquitto"), pytest.mark.serial]
+pytestmark = [pytest.mark.needs("servers", "mosquitto"), pytest.mark.serial, pytest.mark.timeout(600)]
 SECONDS = 12.0
 STOPPED_S = 6.0
 SOON_S = 180.0  # Services begin all at once, on a machine that may be busy.
@@ -124,7 +124,7 @@ def test_archive_tiles_and_state_are_made_again(scene: Scene) -> None:
     assert files(scene.city) == before
     assert checkpoint_size(scene.city) == size
     scene.start_all()
-    scene.simulate(2.0)
+    scene.simulate(SECONDS)
     scene.await_growth(SOON_S)
     scene.account(scene.told())
     assert {path: data for path, data in files(scene.city).items() if path in before} == before
