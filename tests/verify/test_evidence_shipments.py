@@ -177,6 +177,8 @@ def test_a_query_says_what_it_asks_for() -> None:
     """In words, and in the file under the number of the formats."""
     assert list(describe_query(QUERY)) == [f"shipment {ONE}"]
     assert query_fields(QUERY) == {7: [ONE]}
+    everything = {1: [CITY.devices[0].issuer], 2: ["here"], 3: ["north"], 4: ["no2"], 5: 1, 6: 2, 7: [ONE]}
+    assert query_fields(parse_query(everything)) == everything
     assert not QUERY.wants_readings
     assert not QUERY.wants_signer(CITY.devices[0].issuer, "north")
     malformed: list[dict[int, list[str]]] = [{7: ["\n"]}, {7: []}, {8: [ONE]}]
