@@ -87,3 +87,9 @@ def test_topics_of_the_bus_are_distinct() -> None:
     """Five topics, five names."""
     names = (topics.STATEMENTS, topics.BLOCKS, topics.LOG, topics.REFUSED, topics.STATE)
     assert names == ("statements", "blocks", "log", "refused", "state")
+
+
+def test_a_device_s_user_at_the_broker_is_its_name_in_a_topic() -> None:
+    """Percent-encoded whole, so that no name reaches into another's topics."""
+    assert topics.broker_user("urn:dev:ops:32473-air-1") == "urn%3Adev%3Aops%3A32473-air-1"
+    assert topics.broker_user("a/b+c#x") == "a%2Fb%2Bc%23x"
