@@ -1,4 +1,4 @@
-"""Writes the tables of the code: reasons.md, quantities.md, the browser's quantities. `make docs` runs it.
+"""Writes the tables of the code: reasons.md, quantities.md, and both for the browser. `make docs` runs it.
 
 A test compares both with what this gives, so neither can be changed by hand or forgotten.
 """
@@ -16,7 +16,7 @@ from pipeline.wire.roles import ROLES
 from pipeline.wire.senml import VERSION_DEFAULT, VERSION_SECONDARY_UNITS
 
 FOLDER = Path(__file__).parent
-QUANTITIES_JS = Path("../pipeline/web/static/verifier/quantities.js")
+VERIFIER = Path("../pipeline/web/static/verifier")
 MADE = "<!-- Made by docs/write_tables.py from {source}. Change that file, then run `make docs`. -->"
 
 _SECTION = re.compile(r" {4}# (.+)")
@@ -88,6 +88,18 @@ def quantities_module() -> str:
     return "\n".join(lines) + "\n"
 
 
+def reasons_module() -> str:
+    """Return reasons.js: what every code means."""
+    lines = [
+        "// Made by docs/write_tables.py from pipeline/wire/reasons.py: run `make docs`.",
+        "",
+        "export const REASONS = new Map([",
+        *(f"  {json.dumps([reason.value, reason.meaning])}," for reason in reasons.Reason),
+        "]);",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _sections() -> Iterator[tuple[str, list[reasons.Reason]]]:
     """Yield each heading of the source with its members."""
     heading, members = "", list[reasons.Reason]()
@@ -122,7 +134,8 @@ def pages() -> dict[str, str]:
     return {
         "reasons.md": reasons_page(),
         "quantities.md": quantities_page(),
-        str(QUANTITIES_JS): quantities_module(),
+        str(VERIFIER / "quantities.js"): quantities_module(),
+        str(VERIFIER / "reasons.js"): reasons_module(),
     }
 
 

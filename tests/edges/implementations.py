@@ -113,6 +113,7 @@ async def influx_points(folder: Path) -> AsyncGenerator[OpenPoints]:
     """One bucket for each folder."""
     from influxdb_client.client.influxdb_client import InfluxDBClient
     from influxdb_client.client.write_api import SYNCHRONOUS
+    from influxdb_client.domain.write_precision import WritePrecision
 
     from pipeline.edges.influx import InfluxPoints
     from pipeline.edges.influx_reader import read_influx
@@ -143,7 +144,7 @@ async def influx_points(folder: Path) -> AsyncGenerator[OpenPoints]:
             tags = {"device": point.device, "subject": point.subject, "quantity": point.quantity}
             row = {"measurement": point.kind, "tags": tags, "time": point.time_us}
             row["fields"] = {"value": point.value, "ref": point.ref}
-            client.write_api(SYNCHRONOUS).write(bucket, org, row, "us")
+            client.write_api(SYNCHRONOUS).write(bucket, org, row, WritePrecision.US)
 
         url = f"http://{at['influx']}"
         opened = InfluxPoints.open(url, token, org, bucket, folder / "rejected.lines")
