@@ -113,7 +113,6 @@ async def influx_points(folder: Path) -> AsyncGenerator[OpenPoints]:
     """One bucket for each folder."""
     from influxdb_client.client.influxdb_client import InfluxDBClient
     from influxdb_client.client.write_api import SYNCHRONOUS
-    from influxdb_client.domain.write_precision import WritePrecision
 
     from pipeline.edges.influx import InfluxPoints
     from pipeline.edges.influx_reader import read_influx
@@ -142,9 +141,9 @@ async def influx_points(folder: Path) -> AsyncGenerator[OpenPoints]:
 
         def intrude(point: Point) -> None:
             tags = {"device": point.device, "subject": point.subject, "quantity": point.quantity}
-            row = {"measurement": point.kind, "tags": tags, "time": point.time_us}
+            row = {"measurement": point.kind, "tags": tags, "time": point.time_us * 1000}
             row["fields"] = {"value": point.value, "ref": point.ref}
-            client.write_api(SYNCHRONOUS).write(bucket, org, row, WritePrecision.US)
+            client.write_api(SYNCHRONOUS).write(bucket, org, row)  # Nanoseconds, where nothing is said.
 
         url = f"http://{at['influx']}"
         opened = InfluxPoints.open(url, token, org, bucket, folder / "rejected.lines")
