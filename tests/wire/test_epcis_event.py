@@ -3,7 +3,7 @@
 import cbor2
 import pytest
 
-from pipeline.wire.epcis_event import JSON_SIZE_MAX, EpcisEvent, decode_epcis_event, encode_epcis_event
+from pipeline.wire.epcis_event import EpcisEvent, decode_epcis_event, encode_epcis_event
 from pipeline.wire.errors import VerificationError
 from pipeline.wire.reasons import Reason
 from tests.wire.test_rotation import LEFT_OUT, Changes, Fields, changed
@@ -47,11 +47,13 @@ def test_there_and_back() -> None:
 
 
 def test_the_json_has_its_size() -> None:
-    """12,288 bytes are taken, one more is not."""
-    whole = EpcisEvent(bytes(32), bytes(JSON_SIZE_MAX))
+    """One byte is taken, and 12,288; one more is not."""
+    whole = EpcisEvent(bytes(32), bytes(12_288))
     assert decode_epcis_event(encode_epcis_event(whole)) == whole
+    least = EpcisEvent(bytes(32), b"0")
+    assert decode_epcis_event(encode_epcis_event(least)) == least
     with pytest.raises(VerificationError) as refused:
-        decode_epcis_event(changed(EVENT, 2, bytes(JSON_SIZE_MAX + 1)))
+        decode_epcis_event(changed(EVENT, 2, bytes(12_289)))
     assert refused.value.reason is SHAPE
 
 

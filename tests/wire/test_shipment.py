@@ -72,7 +72,12 @@ CREATED_CHANGES: Changes = [
     ],
     *[(6, [[wrong, "", "", ""]], SHAPE) for wrong in ("1" * 13, "1" * 15, "1" * 13 + "a", "１" * 14, 10**13)],
     *[(6, [["", "", "", wrong]], SHAPE) for wrong in ("1" * 17, "1" * 19, 10**17)],
+    *[(6, [[wrong, "", "", ""]], SHAPE) for wrong in (b"1" * 14, ["1"] * 14)],
     *[(6, [[GOODS[0], wrong, "", ""]], SHAPE) for wrong in ("a" * 21, "\x00", 7)],
+    *[
+        (6, [[GOODS[0], str(n), "", ""] for n in range(count)], why)
+        for count, why in ((128, None), (129, SHAPE))
+    ],
     *[(6, [["", *rest]], SHAPE) for rest in (["L", "", UNIT[3]], ["", "42", UNIT[3]])],
     (6, [[GOODS[0], "", "", UNIT[3]]], SHAPE),
     (6, [[GOODS[0], "a" * 20, "", ""]], None),
@@ -84,7 +89,12 @@ CREATED_CHANGES: Changes = [
     *[(7, [STOPS[0], ["b", 0, 0, wrong]], SHAPE) for wrong in ("1" * 12, "1" * 14, 7)],
     *[(7, [STOPS[0], [wrong, 0, 0, ""]], SHAPE) for wrong in ("", "a" * 129, 7)],
     (7, [STOPS[0], ["b", -180, -90.0, ""]], None),
-    *[(8, wrong, SHAPE) for wrong in ([], [LOGGER, LOGGER], [CARRIER], [7], LOGGER)],
+    *[(7, STOPS[:1] * count, why) for count, why in ((2, None), (64, None), (65, SHAPE))],
+    *[(8, wrong, SHAPE) for wrong in ([], [LOGGER, LOGGER], [CARRIER], [7], LOGGER, {LOGGER: 0})],
+    *[
+        (8, [f"urn:dev:ops:32473-truck-{n}" for n in range(count)], why)
+        for count, why in ((32, None), (33, SHAPE))
+    ],
 ]
 OFFERED_CHANGES: Changes = [
     *[(label, LEFT_OUT, SHAPE) for label in OFFERED],
@@ -96,6 +106,7 @@ VERDICT_CHANGES: Changes = [
     *[(label, LEFT_OUT, SHAPE) for label in VERDICT],
     *[(label, wrong, SHAPE) for label in (2, 9, 17, 21, 22, 27) for wrong in WRONG_HASHES],
     *[(label, wrong, SHAPE) for label in (20, 23, 24) for wrong in (-1, 2**53, 1.5, True, "1")],
+    *[(label, good, None) for label in (20, 23, 24) for good in (0, 1, 2**53 - 1)],
     *[(25, wrong, SHAPE) for wrong in ("", "kept", 1)],
     *[(25, good, None) for good in ("in_limits", "undetermined")],
     *[
@@ -103,12 +114,19 @@ VERDICT_CHANGES: Changes = [
         for wrong in ([["r", "bad", "breach"]], [["r", "major", "kept"]], [["", "major", "breach"]])
     ],
     (26, [], None),
+    *[(26, [["r", severity, "breach"]] * 64, None) for severity in ("notice", "major", "critical")],
     (26, [["r", "major", "breach"]] * 65, SHAPE),
 ]
 LIMITS_CHANGES: Changes = [
     (10, LEFT_OUT, None),
     *[(10, wrong, SHAPE) for wrong in (b"", bytes(12_289), "text")],
-    (10, bytes(12_288), None),
+    *[(10, bytes(size), None) for size in (1, 12_288)],
+]
+LOGGERS_CHANGES: Changes = [
+    *[(label, LEFT_OUT, SHAPE) for label in LOGGERS],
+    *[(label, [], None) for label in (14, 15)],
+    *[(label, [LOGGER], None) for label in (14, 15)],
+    *[(label, [LOGGER, LOGGER], SHAPE) for label in (14, 15)],
 ]
 
 
@@ -137,6 +155,13 @@ def test_a_shipment_is_created_as_the_formats_say() -> None:
         loggers=(LOGGER,),
     )
     assert cbor2.loads(encode_shipment(created)) == CREATED
+    assert decode_shipment(encode_shipment(created)) == created
+
+
+@pytest.mark.parametrize("payload", [[], [1, "created"], 1, "created", b""])
+def test_what_is_no_map_is_no_statement(payload: object) -> None:
+    """Other items of CBOR are refused as a wrong shape, and nothing else happens."""
+    assert refusal(cbor2.dumps(payload, canonical=True)) is SHAPE
 
 
 @pytest.mark.parametrize(
@@ -146,8 +171,9 @@ def test_a_shipment_is_created_as_the_formats_say() -> None:
         (OFFERED, OFFERED_CHANGES),
         (VERDICT, VERDICT_CHANGES),
         (LIMITS, LIMITS_CHANGES),
+        (LOGGERS, LOGGERS_CHANGES),
     ],
-    ids=["created", "offered", "verdict", "limits"],
+    ids=["created", "offered", "verdict", "limits", "loggers"],
 )
 def test_everything_that_is_not_exactly_one_is_refused(fields: Fields, changes: Changes) -> None:
     """One field at a time left out, of another type, out of its bounds, or too many."""
