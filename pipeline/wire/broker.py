@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from pipeline.wire.errors import InputError
 
 ACCESS_TITLE = "cityproof broker access 1"
+URL_SIZE_MAX = 4096  # Characters: it may hold two paths.
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 FORM = "Write mqtt://HOST:PORT, or mqtts://HOST:PORT?ca=FILE&access=FOLDER."
 
@@ -35,6 +36,8 @@ def parse_broker_url(place: str, url: str) -> BrokerUrl:
     Raises:
         InputError: It is no such URL, or would send a password in the clear.
     """
+    if len(url) > URL_SIZE_MAX or not url.isprintable():
+        raise InputError(place, "not a broker's address: it is too long, or cannot be printed", FORM)
     try:
         parts = urlsplit(url)
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))

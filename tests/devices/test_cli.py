@@ -41,7 +41,7 @@ def test_scenarios_are_listed() -> None:
     [
         (["--policy", "nothing.txt"], ["--policy", "nothing.txt", "Name the policy.txt"]),
         (["--enrol", "nothing.key"], ["nothing.key", "cannot read the key"]),
-        (["--broker", "localhost"], ["--broker", "Write mqtt://HOST:PORT."]),
+        (["--broker", "localhost"], ["--broker", "Write mqtt://HOST:PORT, or mqtts://"]),
         (["--position", "here"], ["--position", "Write LONGITUDE,LATITUDE,HEIGHT_M."]),
         (["--mapping", "nothing"], ["--mapping", "aded2022"]),
     ],

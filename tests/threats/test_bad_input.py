@@ -51,16 +51,19 @@ from pipeline.verify.evidence import (
 from pipeline.verify.frames import FIRST_LINE, FrameWriter, read_frames
 from pipeline.verify.point import parse_proof, verify_point
 from pipeline.wire.admission import decode_admission
+from pipeline.wire.broker import decode_access, encode_access, parse_broker_url
 from pipeline.wire.cbor import decode
 from pipeline.wire.cose import decode_header, parse_sign1
 from pipeline.wire.enrolment import decode_enrolment
+from pipeline.wire.epcis_event import decode_epcis_event
 from pipeline.wire.errors import InputError, VerificationError
 from pipeline.wire.finding import decode_finding
 from pipeline.wire.keys import decode_key_file, encode_key_file
 from pipeline.wire.messages import decode_receipts, decode_refusal
 from pipeline.wire.revocation import decode_revocation
 from pipeline.wire.rotation import decode_rotation
-from pipeline.wire.senml import decode_pack
+from pipeline.wire.senml import decode_pack, decode_readings
+from pipeline.wire.shipment import decode_shipment
 from pipeline.wire.statement import parse_statement
 from pipeline.wire.topics import parse_topic, statements_topic
 from tests.docs import examples
@@ -174,10 +177,16 @@ DECODERS: dict[str, tuple[Decoder, bytes]] = {
         EXAMPLES["point-proof"],
     ),
     "wire.admission.decode_admission": (decode_admission, payload_of("admission-statement")),
+    "wire.broker.decode_access": (of_text(decode_access), encode_access("name", "p" * 43).encode()),
+    "wire.broker.parse_broker_url": (
+        of_text(lambda url: parse_broker_url("--broker", url)),
+        b"mqtts://broker.example:8883?ca=ca.pem&access=access",
+    ),
     "wire.cbor.decode": (decode, EXAMPLES["manifest"]),
     "wire.cose.decode_header": (lambda raw: decode_header(raw, LABELS), SIGN1.protected),
     "wire.cose.parse_sign1": (parse_sign1, EXAMPLES["statement"]),
     "wire.enrolment.decode_enrolment": (decode_enrolment, payload_of("enrolment-statement")),
+    "wire.epcis_event.decode_epcis_event": (decode_epcis_event, payload_of("epcis-statement")),
     "wire.finding.decode_finding": (decode_finding, payload_of("finding-statement")),
     "wire.keys.decode_key_file": (of_text(decode_key_file), encode_key_file(bytes(32), "name").encode()),
     "wire.messages.decode_receipts": (decode_receipts, EXAMPLES["receipts-message"]),
@@ -185,6 +194,11 @@ DECODERS: dict[str, tuple[Decoder, bytes]] = {
     "wire.revocation.decode_revocation": (decode_revocation, payload_of("revocation-statement")),
     "wire.rotation.decode_rotation": (decode_rotation, payload_of("rotation-statement")),
     "wire.senml.decode_pack": (lambda raw: decode_pack(raw, examples.DEVICE), payload_of("reading")),
+    "wire.senml.decode_readings": (
+        lambda raw: decode_readings(raw, examples.DEVICE),
+        payload_of("reading"),
+    ),
+    "wire.shipment.decode_shipment": (decode_shipment, payload_of("shipment-statement")),
     "wire.statement.parse_statement": (parse_statement, EXAMPLES["statement"]),
     "wire.topics.parse_topic": (of_text(parse_topic), statements_topic(Device(1).issuer).encode()),
 }
@@ -203,8 +217,10 @@ UNLIMITED = {
     "identity.snapshot.decode_registry",
     "log.note.decode_base64",
 }
-# A key file is a person's: what is wrong with it is said to a person.
-REFUSES_WITH = {"wire.keys.decode_key_file": InputError}
+# Key files, access files and addresses are a person's: what is wrong with them is said to a person.
+REFUSES_WITH = dict.fromkeys(
+    ("wire.keys.decode_key_file", "wire.broker.decode_access", "wire.broker.parse_broker_url"), InputError
+)
 
 
 def survives(name: str, raw: bytes) -> bool:

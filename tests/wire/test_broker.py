@@ -39,6 +39,15 @@ def test_another_url_is_refused(url: str) -> None:
     assert refused.value.remedy.startswith("Write mqtt://HOST:PORT, or mqtts://")
 
 
+@pytest.mark.parametrize("url", ["mqtt://h\x1b[2J", f"mqtts://h?ca={'c' * 4084}"])
+def test_what_a_terminal_should_not_be_shown_is_not(url: str) -> None:
+    """Controls, and more than 4,096 characters, are refused unread and not repeated."""
+    with pytest.raises(InputError) as refused:
+        parse_broker_url("--broker", url)
+    assert refused.value.problem == "not a broker's address: it is too long, or cannot be printed"
+    assert parse_broker_url("--broker", f"mqtts://h?ca={'c' * 4083}").ca == "c" * 4083
+
+
 @pytest.mark.parametrize("query", ["access=x", "ca=x"])
 def test_a_password_goes_over_tls_only(query: str) -> None:
     """So nobody believes to be safe who has left an s out."""
