@@ -218,9 +218,11 @@ UNLIMITED = {
     "log.note.decode_base64",
 }
 # Key files, access files and addresses are a person's: what is wrong with them is said to a person.
-REFUSES_WITH = dict.fromkeys(
-    ("wire.keys.decode_key_file", "wire.broker.decode_access", "wire.broker.parse_broker_url"), InputError
-)
+REFUSES_WITH: Mapping[str, type[InputError]] = {
+    "wire.broker.decode_access": InputError,
+    "wire.broker.parse_broker_url": InputError,
+    "wire.keys.decode_key_file": InputError,
+}
 
 
 def survives(name: str, raw: bytes) -> bool:
