@@ -110,13 +110,13 @@ def trial(path: Path, sensors: tuple[str, ...], seed: int, members: int) -> dict
                 int(draw.integers(3600, 8 * 3600)),
                 float(np.exp(draw.uniform(*np.log(RATE_MG_S)))),
             )
-            exact = carry(path, draw_factors(draw, network.nodes, DEMAND_CV), injection, sensors)
+            exact = carry(path, draw_factors(draw, len(network.nodes), DEMAND_CV), injection, sensors)
             if exact.max() > 10 * FLOOR_MG_M3:
                 break
         began = time.perf_counter()
         guess = np.random.default_rng(10_000 + seed)
         draws = [nominal] + [
-            network.solve(DURATION_S, draw_factors(guess, network.nodes, DEMAND_CV))
+            network.solve(DURATION_S, draw_factors(guess, len(network.nodes), DEMAND_CV))
             for _ in range(members - 1)
         ]
     # Samples end six hours after the first sign: nobody waits for days.

@@ -46,8 +46,7 @@ def run(question: Question) -> int:
     began = time.perf_counter()
     start_s = _start(question)
     with Network(question.inp) as network:
-        names = network.solve(0.0).nodes
-        nodes = {name: index for index, name in enumerate(names)}
+        nodes = {name: index for index, name in enumerate(network.nodes)}
         samples = read_samples(question.observations, nodes, start_s, _asked(question))
         draws = _draw(network, _duration_s(samples, question), question)
     found = trace_network(draws, samples.graded, samples.binary, question.decay_per_day)
@@ -98,7 +97,7 @@ def _draw(network: Network, duration_s: float, question: Question) -> list[Hydra
     draws = [network.solve(duration_s)]
     if question.demand_cv > 0.0:
         for _ in range(question.members - 1):
-            factors: Floats = np.exp(chance.normal(-(spread**2) / 2.0, spread, network.nodes))
+            factors: Floats = np.exp(chance.normal(-(spread**2) / 2.0, spread, len(network.nodes)))
             draws.append(network.solve(duration_s, factors))
     return draws
 
@@ -109,6 +108,7 @@ def _answer(
     posterior = found.posterior
     likeliest = np.argsort(-posterior.nodes, kind="stable")
     inside = set(credible_set(posterior.nodes, 0.9).tolist())
+    reached = set(found.candidates.tolist())
     kinds = [kind for kind in (samples.graded, samples.binary) if kind is not None]
     return {
         "schema": SCHEMA,
@@ -149,7 +149,7 @@ def _answer(
         ],
         "quantity": samples.quantity,
         "background_g_m3": dict(samples.background_g_m3),
-        "unreached": [name for i, name in enumerate(flows.nodes) if i not in set(found.candidates.tolist())],
+        "unreached": [name for i, name in enumerate(flows.nodes) if i not in reached],
         "inputs": {"samples": sum(len(kind.node) for kind in kinds)},
         "settings": {
             "start": format_time(round(start_s * 1e6)),

@@ -37,6 +37,7 @@ class Network:
             ) from error
         toolkit.setflowunits(self._project, toolkit.LPS)  # Metric from here on: L/s, m, mm.
         self._nodes = range(1, toolkit.getcount(self._project, toolkit.NODECOUNT) + 1)
+        self.nodes = tuple(str(toolkit.getnodeid(self._project, node)) for node in self._nodes)
         self._links = range(1, toolkit.getcount(self._project, toolkit.LINKCOUNT) + 1)
         self._demands = self._of_nodes(self._base_demand)
 
@@ -52,11 +53,6 @@ class Network:
         """Free what the engine holds, and its scratch files."""
         toolkit.deleteproject(self._project)
         self._folder.cleanup()
-
-    @property
-    def nodes(self) -> int:
-        """Return how many nodes there are."""
-        return len(self._nodes)
 
     def solve(self, duration_s: float, factors: Factors | None = None) -> Hydraulics:
         """Solve flows from time 0 on, every node's demand times its factor of `factors` (n,)."""
@@ -77,7 +73,7 @@ class Network:
             step = toolkit.nextH(project)
         toolkit.closeH(project)
         return Hydraulics(
-            nodes=tuple(toolkit.getnodeid(project, node) for node in self._nodes),
+            nodes=self.nodes,
             kinds=np.array([_KINDS[toolkit.getnodetype(project, node)] for node in self._nodes]),
             coordinates=np.array([self._coordinates(node) for node in self._nodes]),
             link_ends=np.array([toolkit.getlinknodes(project, link) for link in self._links]) - 1,
